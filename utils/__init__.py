@@ -1,0 +1,9 @@
+"""Shared code of the course: data, devices, metrics, training, plotting."""
+
+__version__ = "0.1.0"
+
+from utils.data import load_data_fashion_mnist, load_mnist
+from utils.device import try_all_gpus, try_gpu
+from utils.metrics import accuracy, evaluate_accuracy
+from utils.plotting import plot_curves
+from utils.training import SGD, epochs, train_ch5

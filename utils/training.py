@@ -1,0 +1,95 @@
+"""The training loop that several chapters share, and the two profiles.
+
+A loop over `epochs(10)` runs ten epochs, unless BN_EPOCHS in the environment
+asks for the short profile: BN_EPOCHS=1 stops after the first one.
+"""
+
+import os
+import sys
+import time
+
+from mxnet import autograd, gluon
+from tqdm import tqdm
+
+from utils.metrics import _hits, evaluate_accuracy, split_and_load
+
+
+def epochs(num_epochs):
+    """Iterate over 0 … num_epochs - 1 with a progress bar on stderr.
+
+    With BN_EPOCHS=n in the environment (the short profile) it stops after n
+    epochs, and says so in one line on stderr. Raises ValueError where
+    `num_epochs` or BN_EPOCHS is not a whole number of at least 1.
+    """
+    count = _at_least_one(num_epochs, "num_epochs")
+    short = os.environ.get("BN_EPOCHS")
+    if short is not None:
+        count = min(count, _at_least_one(short, "BN_EPOCHS"))
+    yield from tqdm(range(count), unit="epoch", leave=False)
+    if count < num_epochs:
+        print(
+            f"Short profile: stopped after epoch {count} of {num_epochs} "
+            f"(BN_EPOCHS={short}).",
+            file=sys.stderr,
+        )
+
+
+def _at_least_one(value, name):
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ValueError(
+            f"{name} has to be a whole number of at least 1, but it is {value!r}."
+            + (" Correct it, or unset it for full training." if name.isupper() else "")
+        )
+    return number
+
+
+def SGD(params, lr):
+    """One step of gradient descent, in place: param <- param - lr * param.grad.
+
+    params: arrays with an attached gradient. lr: the learning rate; where the
+    loss is a sum over the batch, the gradient is that sum's, not the mean's.
+    """
+    for param in params:
+        param[:] = param - lr * param.grad
+
+
+def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
+    """Train `net` with softmax cross-entropy and print a line an epoch.
+
+    net: an initialized Gluon block from (batch, 1, 28, 28) to (batch, classes).
+    train_iter, test_iter: iterables of (data, label), used once an epoch.
+    batch_size: what the gradient of the summed loss is divided by.
+    trainer: a `gluon.Trainer` over the parameters of `net`.
+    ctx: the device to train on, or a list of devices that share each batch.
+    Returns one row an epoch, (mean training loss, training accuracy, test
+    accuracy, seconds of training); the training figures are means over the
+    epoch's batches, taken while the network changes.
+    """
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    rows = []
+    for epoch in epochs(num_epochs):
+        start, losses, hits, count = time.perf_counter(), [], [], 0
+        for data, label in train_iter:
+            parts = split_and_load(data, label, ctx)
+            with autograd.record():
+                outputs = [net(X) for X, _ in parts]
+                batch_losses = [loss(o, y) for o, (_, y) in zip(outputs, parts)]
+            autograd.backward(batch_losses)
+            trainer.step(batch_size)
+            losses += [part.as_nd_ndarray().sum() for part in batch_losses]
+            hits += [_hits(o, y) for o, (_, y) in zip(outputs, parts)]
+            count += data.shape[0]
+        train_loss = sum(float(part.asscalar()) for part in losses) / count
+        train_acc = sum(float(part.asscalar()) for part in hits) / count
+        seconds = time.perf_counter() - start
+        test_acc = evaluate_accuracy(test_iter, net, ctx)
+        print(
+            f"epoch {epoch + 1}, loss {train_loss:.4f}, train acc {train_acc:.3f}, "
+            f"test acc {test_acc:.3f}, time {seconds:.1f} s"
+        )
+        rows.append((train_loss, train_acc, test_acc, seconds))
+    return rows
