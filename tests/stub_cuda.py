@@ -1,0 +1,21 @@
+"""Builds tests/stub_cuda.c, the stand-in for NVIDIA's driver, where a C compiler is."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).with_name("stub_cuda.c")
+
+
+def build(folder):
+    """Compile libcuda.so.1 into the folder and return the folder, or skip the test."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler (cc) to build the stand-in for the driver with")
+    library = folder / "libcuda.so.1"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True
+    )
+    return folder

@@ -1,0 +1,356 @@
+"""The choice of device against a stand-in for NVIDIA's driver, tests/stub_cuda.c."""
+
+import subprocess
+import sys
+
+import mxnet as mx
+import pytest
+import stub_cuda
+
+from utils import cuda, device
+
+SCRIPT = cuda.__file__
+
+
+@pytest.fixture(scope="session")
+def stub_folder(tmp_path_factory):
+    return stub_cuda.build(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """Nothing asked, told or wished for so far."""
+    for name in ("BN_DEVICE", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(device, "_told", set())
+    device._driver.cache_clear()
+    device._probe.cache_clear()
+    yield
+    device._driver.cache_clear()
+    device._probe.cache_clear()
+
+
+@pytest.fixture
+def stub(fresh, stub_folder, monkeypatch):
+    """A function that makes the driver answer as its arguments say."""
+
+    def answer(**settings):
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(stub_folder))
+        for name, value in settings.items():
+            monkeypatch.setenv(f"STUB_{name.upper()}", value)
+
+    return answer
+
+
+@pytest.fixture
+def no_driver(fresh, tmp_path, monkeypatch):
+    """Hides the driver that this machine may have, behind a file that is no library."""
+    tmp_path.joinpath("libcuda.so.1").write_text("no library")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+
+
+@pytest.fixture
+def cuda_build(monkeypatch):
+    """As if MXNet's CUDA build were installed, with a probe of our own."""
+
+    def with_probe(code):
+        monkeypatch.setattr(device, "_is_cuda_build", lambda: True)
+        monkeypatch.setattr(device, "_PROBE", code)
+
+    return with_probe
+
+
+PASSES = "print('answer 7776.0')"
+
+
+def on_cpu(capsys):
+    """The reason that is told for computing on the CPU."""
+    assert device.try_gpu() == mx.cpu()
+    line = capsys.readouterr().out
+    assert line.startswith("Computing on cpu(0): ") and line.endswith(".\n")
+    assert device.try_all_gpus() == [mx.cpu()]
+    assert capsys.readouterr().out == "", "what was told is told again"
+    return line[len("Computing on cpu(0): ") : -2]
+
+
+def test_no_driver(no_driver, capsys):
+    assert on_cpu(capsys) == "no NVIDIA driver was found"
+
+
+def test_driver_that_sees_no_gpu(stub, monkeypatch, capsys):
+    stub()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert on_cpu(capsys) == (
+        "the NVIDIA driver sees no GPU (CUDA_VISIBLE_DEVICES is '')"
+    )
+
+
+def test_driver_too_old(stub, capsys):
+    stub(capability="7.5", version="10020")
+    assert on_cpu(capsys) == (
+        "the NVIDIA driver is too old: it supports CUDA up to 10.2, and mxnet-cu112 "
+        "needs 11.0, which driver 450 and newer have"
+    )
+
+
+def test_driver_that_does_not_start(stub, capsys):
+    stub(capability="8.6", init="999")
+    assert on_cpu(capsys) == (
+        "the NVIDIA driver does not start: error 999, CUDA_ERROR_UNKNOWN; "
+        "`nvidia-smi` may say more, and restarting the machine may help"
+    )
+
+
+def test_driver_that_hangs(stub, monkeypatch, capsys):
+    stub(capability="8.6", hang="query")
+    monkeypatch.setattr(cuda, "QUERY_SECONDS", 0.5)
+    assert on_cpu(capsys) == "the NVIDIA driver gave no answer within 0.5 s"
+
+
+@pytest.mark.parametrize("capability", ["9.0", "12.0"])
+def test_gpu_too_new(stub, cuda_build, capsys, capability):
+    stub(capability=capability)
+    cuda_build(PASSES)
+    assert on_cpu(capsys) == (
+        f"gpu(0) (Stub GPU) has compute capability {capability}, newer than the 5.0 "
+        "to 8.9 that mxnet-cu112 has code for; try NVIDIA's own MXNet container, "
+        "https://catalog.ngc.nvidia.com/orgs/nvidia/containers/mxnet"
+    )
+
+
+def test_gpu_too_old(stub, cuda_build, capsys):
+    stub(capability="3.5")
+    cuda_build(PASSES)
+    assert on_cpu(capsys) == (
+        "gpu(0) (Stub GPU) has compute capability 3.5, older than the 5.0 to 8.9 that "
+        "mxnet-cu112 has code for"
+    )
+
+
+@pytest.mark.skipif(device._is_cuda_build(), reason="this is the CUDA build of MXNet")
+def test_cpu_build_beside_a_gpu(stub, capsys):
+    stub(capability="8.6")
+    assert on_cpu(capsys) == (
+        "gpu(0) (Stub GPU) is there, but this is the CPU build of MXNet; "
+        "`make env-gpu` installs the CUDA build"
+    )
+
+
+@pytest.mark.parametrize("capability", ["5.0", "6.1", "7.5", "8.6", "8.9"])
+def test_gpu_that_answers_is_used(stub, cuda_build, capsys, capability):
+    stub(capability=capability)
+    cuda_build(PASSES)
+    assert device.try_gpu() == mx.gpu(0)
+    assert device.try_all_gpus() == [mx.gpu(0)]
+    told = "Computing on gpu(0): Stub GPU answered a small test.\n"
+    assert capsys.readouterr().out == told
+
+
+def test_unusable_gpus_are_passed_over(stub, cuda_build, capsys):
+    stub(capability="9.0 8.6 7.5")
+    cuda_build(PASSES)
+    assert device.try_gpu() == mx.gpu(1)
+    assert device.try_all_gpus() == [mx.gpu(1), mx.gpu(2)]
+
+
+def test_gpu_that_gives_a_wrong_answer(stub, cuda_build, capsys):
+    stub(capability="8.6")
+    cuda_build("print('answer 0.0')")
+    assert on_cpu(capsys) == (
+        "gpu(0) (Stub GPU) failed a small test, which ended with 'answer 0.0'"
+    )
+
+
+def test_gpu_that_takes_the_process_down(stub, cuda_build, capsys):
+    stub(capability="8.6")
+    cuda_build("import os; os.abort()")
+    assert on_cpu(capsys) == (
+        "gpu(0) (Stub GPU) failed a small test, which ended with 'exit status -6'"
+    )
+
+
+def test_gpu_out_of_memory(stub, cuda_build, capsys):
+    stub(capability="8.6")
+    cuda_build("import sys; sys.exit('cudaMalloc retry failed: out of memory')")
+    assert on_cpu(capsys) == (
+        "gpu(0) (Stub GPU) has too little free memory for even a small test; "
+        "`nvidia-smi` lists the processes that hold it"
+    )
+
+
+def test_gpu_that_hangs(stub, cuda_build, capsys, monkeypatch):
+    stub(capability="8.6")
+    cuda_build("import time; time.sleep(3600)")
+    monkeypatch.setattr(device, "PROBE_SECONDS", 0.5)
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(
+        subprocess,
+        "Popen",
+        lambda *a, **k: started.append(popen(*a, **k)) or started[-1],
+    )
+    reason = on_cpu(capsys)
+    assert reason == "gpu(0) (Stub GPU) did not finish a small test within 0.5 s"
+    assert started[-1].poll() is not None, "the hanging process was left behind"
+
+
+def test_real_probe_fails_without_a_real_gpu(stub, capsys, monkeypatch):
+    stub(capability="8.6")
+    monkeypatch.setattr(device, "_is_cuda_build", lambda: True)
+    reason = on_cpu(capsys)
+    assert reason.startswith("gpu(0) (Stub GPU) failed a small test, which ended with")
+    assert "MXNetError" in reason
+
+
+def test_bn_device_cpu_asks_nobody(fresh, monkeypatch, capsys):
+    monkeypatch.setenv("BN_DEVICE", "cpu")
+    monkeypatch.setattr(device, "ask_driver", None)
+    assert on_cpu(capsys) == "BN_DEVICE=cpu asks for it"
+
+
+def test_bn_device_chooses_a_gpu_of_any_capability(stub, cuda_build, monkeypatch):
+    stub(capability="8.6 9.0")
+    cuda_build(PASSES)
+    monkeypatch.setenv("BN_DEVICE", "gpu(1)")
+    assert device.try_gpu() == mx.gpu(1)
+    assert device.try_all_gpus() == [mx.gpu(1)]
+    monkeypatch.setenv("BN_DEVICE", "gpu")
+    assert device.try_all_gpus() == [mx.gpu(0), mx.gpu(1)]
+
+
+def test_bn_device_does_not_fall_back(stub, cuda_build, monkeypatch):
+    stub(capability="8.6")
+    cuda_build("print('answer 0.0')")
+    monkeypatch.setenv("BN_DEVICE", "gpu")
+    with pytest.raises(
+        RuntimeError, match=r"BN_DEVICE=gpu asks .*, but gpu\(0\) .*ail"
+    ):
+        device.try_gpu()
+    monkeypatch.setenv("BN_DEVICE", "gpu(1)")
+    with pytest.raises(RuntimeError) as error:
+        device.try_all_gpus()
+    assert str(error.value) == (
+        "BN_DEVICE=gpu(1) asks for a GPU, but the NVIDIA driver lists no such GPU. "
+        "Correct BN_DEVICE, or unset it to compute on what there is."
+    )
+
+
+@pytest.mark.parametrize("wish", ["gpu1", "GPU", "gpu(-1)", "cuda:0", "gpu(0) "])
+def test_wrong_bn_device(fresh, monkeypatch, wish):
+    monkeypatch.setenv("BN_DEVICE", wish)
+    with pytest.raises(ValueError) as error:
+        device.try_gpu()
+    assert str(error.value) == (
+        "BN_DEVICE has to be cpu, gpu or one GPU such as gpu(1), but it is "
+        f"{wish!r}. Correct it, or unset it to let try_gpu() choose."
+    )
+
+
+def test_diagnosis(stub):
+    stub(capability="3.5 9.0")
+    run = subprocess.run(
+        [sys.executable, "-m", "utils.device"], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith("MXNet 1.9.1, C")
+    assert lines[1] == "NVIDIA driver: CUDA up to 12.4"
+    assert lines[2] == "gpu(0) (Stub GPU): compute capability 3.5"
+    assert "older than the 5.0 to 8.9" in lines[3]
+    assert lines[4] == "gpu(1) (Stub GPU): compute capability 9.0"
+    assert "newer than the 5.0 to 8.9" in lines[5]
+    assert lines[6] == "BN_DEVICE: not set"
+    assert lines[7].startswith("Computing on cpu(0): gpu(0) (Stub GPU) has compute cap")
+    assert len(lines) == 8
+
+
+def bare(*arguments):
+    """Run utils/cuda.py on a Python without any installed package, as `make` does."""
+    command = [sys.executable, "-I", "-S", SCRIPT, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_script_says_whether_the_gpu_environment_makes_sense(stub, monkeypatch):
+    stub(capability="9.0 8.6")
+    run = bare()
+    assert (run.returncode, run.stdout, run.stderr) == (
+        0,
+        "gpu(1) (Stub GPU) can run mxnet-cu112.\n",
+        "",
+    )
+    monkeypatch.setenv("STUB_CAPABILITY", "9.0")
+    run = bare()
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith(
+        "No GPU for mxnet-cu112: gpu(0) (Stub GPU) has compute capability 9.0"
+    )
+
+
+def test_script_without_a_driver(no_driver):
+    run = bare()
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "No GPU for mxnet-cu112: no NVIDIA driver was found.\n"
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of installed packages with a CUDA build of MXNet, but for the bytes."""
+    site = tmp_path / "site packages"
+    for name in (
+        "mxnet/__init__.py",
+        "mxnet_cu112-1.9.1.dist-info/METADATA",
+        "nvidia/cudnn/lib/libcudnn.so.8",
+        "nvidia/cudnn/lib/__init__.py",
+        "nvidia/cublas/lib/libcublas.so.11",
+    ):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return site
+
+
+def test_links_beside_libmxnet(site):
+    command = [sys.executable, "-S", SCRIPT, "link"]
+    for _ in range(2):
+        subprocess.run(command, check=True)
+    # Moving the environment keeps them right.
+    moved = site.rename(site.with_name("moved"))
+    mxnet = moved / "mxnet"
+    links = {path.name: path.resolve() for path in mxnet.iterdir() if path.is_symlink()}
+    assert links == {
+        "libcudnn.so.8": moved / "nvidia/cudnn/lib/libcudnn.so.8",
+        "libcublas.so.11": moved / "nvidia/cublas/lib/libcublas.so.11",
+    }
+
+
+def test_linking_without_a_cuda_build_is_an_error(site):
+    (site / "mxnet_cu112-1.9.1.dist-info/METADATA").unlink()
+    (site / "mxnet_cu112-1.9.1.dist-info").rmdir()
+    run = subprocess.run(
+        [sys.executable, "-S", SCRIPT, "link"], capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert run.stderr == f"No CUDA build of MXNet is installed for {sys.executable}\n"
+
+
+def test_cuda_build_without_a_driver_is_explained_at_import(site, no_driver):
+    command = [sys.executable, "-c", "import utils"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert (site / "mxnet/libcudnn.so.8").is_symlink()
+    assert run.stderr.splitlines()[-1] == (
+        "ImportError: This environment holds the CUDA build of MXNet, which cannot be "
+        "imported without an NVIDIA driver, and none was found here (libcuda.so.1 is "
+        "missing). Install the driver (version 450 or newer), or run `make clean env`, "
+        "which installs the build that fits this machine."
+    )
+
+
+def test_nothing_is_loaded_or_written_with_the_cpu_build(site, monkeypatch):
+    (site / "mxnet_cu112-1.9.1.dist-info/METADATA").unlink()
+    (site / "mxnet_cu112-1.9.1.dist-info").rmdir()
+    before = sorted(site.rglob("*"))
+    monkeypatch.delitem(sys.modules, "mxnet")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(cuda.ctypes, "CDLL", None)
+    cuda.prepare_import()
+    assert sorted(site.rglob("*")) == before
