@@ -1,0 +1,238 @@
+"""What the notebooks store, as tables and a picture, so that no number is typed.
+
+Directives for pages of the book:
+
+- `stored-chapters`: the map of the chapters. Each line of its body is a chapter, a
+  colon and what a reader will do there; times and dates come from the notebooks.
+- `stored-status`: for each notebook when, where, how long and with what it ran.
+- `stored-results`: the published runs of chapters/results.yml beside what the
+  notebooks measured, as stored by `glue(name, value, display=False)`.
+- `stored-figure`: a figure of a chapter, by the name in its cell's metadata.
+
+`python _ext/stored.py README.md` writes the table of results between the file's
+two `<!-- results -->` marks.
+"""
+
+import base64
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+GLUE = "application/papermill.record/text/plain"
+MARK = "<!-- results -->"
+
+
+class Stored:
+    """One chapter's notebook: its title, provenance, glued values and figures."""
+
+    def __init__(self, root, chapter):
+        self.chapter = chapter
+        self.path = Path(root) / "chapters" / f"{chapter}.ipynb"
+        if not self.path.is_file():
+            raise ValueError(
+                f"Expected the notebook chapters/{chapter}.ipynb, found no such file. "
+                "Correct the name where it is asked for."
+            )
+        notebook = json.loads(self.path.read_text(encoding="utf-8"))
+        self.cells = notebook["cells"]
+        self.provenance = notebook["metadata"].get("provenance")
+
+    @property
+    def title(self):
+        text = "".join(self.cells[0]["source"])
+        return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+
+    def value(self, name):
+        """The glued value `name` and the id of the cell that glued it."""
+        names = []
+        for cell in self.cells:
+            for output in cell.get("outputs", ()):
+                glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
+                if glued == name:
+                    return float("".join(output["data"][GLUE])), cell["id"]
+                if glued:
+                    names.append(glued)
+        raise ValueError(
+            f'Expected chapters/{self.chapter}.ipynb to store a value "{name}", found '
+            f'{", ".join(names) or "none"}. Glue it there with glue("{name}", value, '
+            "display=False), or correct the name in chapters/results.yml."
+        )
+
+    def figure(self, name):
+        """PNG, alt text and caption of the figure that the chapter calls `name`."""
+        names = []
+        for cell in self.cells:
+            rendering = cell["metadata"].get("mystnb", {})
+            figure = rendering.get("figure", {})
+            for output in cell.get("outputs", ()) if figure else ():
+                if "image/png" in output.get("data", {}):
+                    if figure["name"] == name:
+                        png = base64.b64decode("".join(output["data"]["image/png"]))
+                        return png, rendering["image"]["alt"], figure["caption"]
+                    names.append(figure["name"])
+        raise ValueError(
+            f'Expected a picture "{name}" in chapters/{self.chapter}.ipynb, found '
+            f"{', '.join(names) or 'none'}. Correct the name, or name "
+            "the figure in its cell's metadata: mystnb.figure.name."
+        )
+
+    def ran_on(self, kind):
+        """Whether the stored outputs come from a device of this kind: cpu or gpu."""
+        return bool(self.provenance) and self.provenance["device"].startswith(kind)
+
+
+def duration(seconds):
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+def row(*columns):
+    return "| " + " | ".join(map(str, columns)) + " |"
+
+
+def table(*columns):
+    return [row(*columns), row(*("---" for _ in columns))]
+
+
+def chapters_table(root, lines):
+    """The map: `lines` are "chapter: what a reader will do there"."""
+    rows = table("Chapter", "What you will do", "CPU", "GPU", "Re-executed")
+    for line in lines:
+        chapter, _, does = line.partition(":")
+        stored = Stored(root, chapter.strip())
+        times = [
+            duration(stored.provenance["seconds"]) if stored.ran_on(kind) else "–"
+            for kind in ("cpu", "gpu")
+        ]
+        date = stored.provenance["date"] if stored.provenance else "never"
+        link = f"[{stored.title}](/chapters/{stored.chapter}.ipynb)"
+        rows.append(row(link, does.strip(), *times, date))
+    return rows
+
+
+def status_table(root):
+    rows = table("Chapter", "Re-executed", "Time", "Device", "Seed", "Versions")
+    for path in sorted(Path(root, "chapters").glob("*.ipynb")):
+        stored = Stored(root, path.stem)
+        link = f"[{stored.title}](/chapters/{path.name})"
+        ran = stored.provenance
+        if ran is None:
+            rows.append(row(link, "never", *"––––"))
+            continue
+        versions = ", ".join(f"{k} {v}" for k, v in ran["packages"].items())
+        device = f"{ran['device']}, {ran['processor']}"
+        time = duration(ran["seconds"])
+        rows.append(row(link, ran["date"], time, device, ran["seed"], versions))
+    return rows
+
+
+CELL = "{{ref}}`{text} <{chapter}#{cell}>`"  # a label that chapters.py gives each cell
+FILE = "[{text}](chapters/{chapter}.ipynb)"
+
+
+def results_table(root, link=CELL):
+    """Published against measured, one row a run of chapters/results.yml."""
+    rows = table(
+        "Run", "Batch", "Learning rate", "Epochs", "Figure", "Published", "Here", "On"
+    )
+    runs = Path(root) / "chapters" / "results.yml"
+    for run in yaml.safe_load(runs.read_text(encoding="utf-8")):
+        stored = Stored(root, run["chapter"])
+        names, published, measured = [], [], []
+        for figure in run["figures"]:
+            value, cell = stored.value(figure["measured"])
+            decimals = len(figure["published"].partition(".")[2])
+            names.append(figure["name"])
+            published.append(figure["published"])
+            measured.append(f"{value:.{decimals}f}")
+        text = f"{run['network']}, {run['dataset']}"
+        rows.append(
+            row(
+                link.format(text=text, chapter=run["chapter"], cell=cell),
+                run["batch"],
+                run["learning rate"],
+                run["epochs"],
+                *map("<br>".join, (names, published, measured)),
+                stored.provenance["device"] if stored.provenance else "–",
+            )
+        )
+    return rows
+
+
+def with_results(readme, root):
+    """The text `readme` with the present table of results between its marks."""
+    before, _, after = readme.split(MARK)
+    rows = results_table(root, FILE)
+    return "\n".join([before + MARK, *rows, MARK + after])
+
+
+class StoredDirective(SphinxDirective):
+    """Parses the Markdown that `lines` returns, in place of the directive."""
+
+    has_content = True
+
+    def run(self):
+        self.root = Path(self.env.srcdir)
+        for path in (self.root / "chapters").glob("*.ipynb"):
+            self.env.note_dependency(str(path))
+        try:
+            lines = self.lines()
+        except (ValueError, KeyError) as error:
+            raise self.error(str(error)) from error
+        return self.parse_text_to_nodes(StringList(lines, self.get_location()))
+
+
+class Chapters(StoredDirective):
+    def lines(self):
+        return chapters_table(self.root, self.content)
+
+
+class Status(StoredDirective):
+    def lines(self):
+        return status_table(self.root)
+
+
+class Results(StoredDirective):
+    def lines(self):
+        return results_table(self.root)
+
+
+class Figure(StoredDirective):
+    required_arguments = 2
+
+    def lines(self):
+        chapter, name = self.arguments
+        png, alt, caption = Stored(self.root, chapter).figure(name)
+        # Beside the doctrees, from where Sphinx copies it into the book.
+        path = Path(self.env.doctreedir) / "stored" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        return [
+            f"```{{figure}} {os.path.relpath(path, folder)}",
+            f":alt: {alt}",
+            "",
+            f"{caption} From [](/chapters/{chapter}.ipynb).",
+            "```",
+        ]
+
+
+def setup(app):
+    app.add_directive("stored-chapters", Chapters)
+    app.add_directive("stored-status", Status)
+    app.add_directive("stored-results", Results)
+    app.add_directive("stored-figure", Figure)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    text = file.read_text(encoding="utf-8")
+    file.write_text(with_results(text, file.resolve().parent), encoding="utf-8")

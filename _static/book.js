@@ -1,0 +1,92 @@
+// What the pages do beyond the theme. Without it they are complete, only quieter.
+
+// A quick question is written so that it reads well in Jupyter too: a paragraph, a
+// numbered list, and <details class="quiz" data-answer="2"> with the explanation.
+function makeQuiz(details) {
+  const list = details.previousElementSibling;
+  const question = list.previousElementSibling;
+  const quiz = document.createElement("fieldset");
+  quiz.className = "quiz";
+  const legend = document.createElement("legend");
+  legend.append(...question.childNodes);
+  quiz.append(legend);
+  const name = "quiz-" + document.querySelectorAll("fieldset.quiz").length;
+  [...list.children].forEach((item, i) => {
+    const label = document.createElement("label");
+    const radio = document.createElement("input");
+    Object.assign(radio, { type: "radio", name, value: i + 1 });
+    const text = document.createElement("span");
+    text.append(...(item.querySelector("p") ?? item).childNodes);
+    label.append(radio, text);
+    quiz.append(label);
+  });
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", textContent: "Check" });
+  const verdict = document.createElement("span");
+  verdict.setAttribute("role", "status");
+  button.addEventListener("click", () => {
+    const chosen = quiz.querySelector("input:checked")?.value;
+    const right = chosen === details.dataset.answer;
+    verdict.textContent = !chosen
+      ? "Choose an answer first."
+      : right
+        ? "Right."
+        : "Not this one. Try again, or read the answer below.";
+    if (right) details.open = true;
+  });
+  quiz.append(button, verdict);
+  question.remove();
+  list.replaceWith(quiz);
+}
+
+function makeFoldable(input) {
+  const button = document.createElement("button");
+  button.className = "fold-code";
+  const set = (folded) => {
+    input.classList.toggle("folded", folded);
+    button.textContent = folded ? "Show code" : "Fold code";
+    button.setAttribute("aria-expanded", !folded);
+  };
+  button.addEventListener("click", () =>
+    set(!input.classList.contains("folded")),
+  );
+  set(false);
+  input.prepend(button);
+}
+
+// What scrolls must be reachable by keyboard.
+function makeScrollable(element) {
+  const scrolls =
+    element.scrollHeight > element.clientHeight + 1 ||
+    element.scrollWidth > element.clientWidth + 1;
+  if (scrolls) element.tabIndex = 0;
+}
+
+// Search results lead to pages; go on to the section that has the words.
+// (Sphinx keeps the words here until the page is complete.)
+const searched = localStorage.getItem("sphinx_highlight_terms");
+function goToFoundSection() {
+  if (!searched || location.hash) return;
+  const has = (element) => element?.textContent.toLowerCase().includes(searched);
+  const sections = [...document.querySelectorAll("article section[id]")];
+  const found =
+    sections.find((section) => has(section.querySelector("h2, h3"))) ??
+    sections.find((section) => has(section) && !has(section.querySelector("section")));
+  found?.scrollIntoView();
+}
+
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("details.quiz").forEach(makeQuiz);
+  document.querySelectorAll(".cell_input").forEach(makeFoldable);
+});
+addEventListener("load", () => {
+  document
+    .querySelectorAll("pre, .katex-display, .pst-scrollable-table-container")
+    .forEach(makeScrollable);
+  goToFoundSection();
+});
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((details) => {
+    details.open = true;
+  });
+});
