@@ -263,7 +263,10 @@ def _download(url):
     for last in False, True:
         received = io.BytesIO()
         try:
-            with tqdm(desc=name, unit="B", unit_scale=True, leave=False) as bar:
+            # pooch sets the real total; a bar without any would count as none.
+            with tqdm(
+                desc=name, total=1, unit="B", unit_scale=True, leave=False
+            ) as bar:
                 fetch = pooch.HTTPDownloader(bar, chunk_size=2**16, timeout=TIMEOUT)
                 fetch(url, received, None)
             return received.getvalue()
