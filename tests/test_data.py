@@ -7,6 +7,7 @@ both, and the tables of files and checksums, into a temporary place.
 import gzip
 import hashlib
 import os
+import resource
 import runpy
 import socket
 import subprocess
@@ -280,6 +281,19 @@ def test_a_write_that_fails_at_the_end_leaves_nothing_behind(course, mirrors):
     assert data.find("mnist")[2] == mirrors[0].url
     assert {path.name for path in course.cache.glob("*/*")} == set(course.gz)
     assert in_the_way.is_dir()
+
+
+def test_a_full_disk_leaves_no_partial_file(course, mirrors, capsys):
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, most))  # as if full after 4 kB
+    try:
+        (images, _), _, where = data.find("mnist")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert where == mirrors[0].url and (images == course.arrays[IMAGES]).all()
+    small = {name: gz for name, gz in course.gz.items() if len(gz) < 4000}
+    assert course.cached() == small and len(small) == 2
+    assert "can't be written (File too large)" in capsys.readouterr().err
 
 
 def test_two_processes_may_download_at_once(course, mirrors, monkeypatch):
