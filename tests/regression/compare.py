@@ -1,0 +1,385 @@
+"""The rules by which a re-run cell's outputs are compared with the stored ones.
+
+For course authors
+==================
+Every output of every code cell is compared, by these rules:
+
+* Text has to be equal. Runs of blanks count as one, for the columns of a
+  printed array move when one of its numbers gets longer.
+* Whole numbers have to be equal. Numbers with a point or an exponent may differ
+  by 1e-5 of the stored one, and inside brackets, as in a printed array, also by
+  1e-6 of the largest one there (what is left where numbers cancel). So a
+  number that is printed with five digits or fewer has to be the same.
+* Durations (``12.3 s``, ``1 min 3 s``), rates (``2,700 images/s``), memory
+  addresses and the line "Computing on …" are not compared.
+* A matplotlib figure is compared by what it plots (`figure_data.py`): titles,
+  labels, and every curve, bar, point and image as numbers. Any other picture
+  has to be the same, byte by byte.
+* On stderr progress bars are not compared; all else that is there has to be
+  stored as well.
+
+A cell's metadata can say more, under the key ``regression``::
+
+    {"rtol": 0.01, "atol": 0.002, "why": "threads add up in another order"}
+
+lets a number with a point differ by atol + rtol * |stored|. ::
+
+    {"numbers": {"loss": {"rtol": 0.02}, "acc": {"atol": 0.01}}, "why": "…"}
+
+does so for the numbers after these words only; whole numbers too, there. ::
+
+    {"log": true}    a training log, a line an epoch: the short profile has to
+                     print the first of the stored lines
+    {"short": true}  depends on how long the training ran: in the short profile
+                     compared with NAME.short.json, beside NAME.ipynb
+    {"data": true}   depends on the data: not compared where a stand-in is used,
+                     nor are cells with "log" or "short"
+
+A tolerance needs its reason ("why"), and so does leaving a cell out, with the
+tag ``nbval-ignore-output``. The short profile is on where BN_EPOCHS is set in the
+environment, the stand-in where BN_STANDIN is.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import re
+from pathlib import Path
+
+SHORT_PROFILE = "BN_EPOCHS"
+STAND_IN = "BN_STANDIN"
+RTOL, ARRAY_ATOL = 1e-5, 1e-6
+
+FIGURE = "text/vnd.figure-data"
+WIDGET = "application/vnd.jupyter.widget-view+json"  # a random id
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w)")
+_AMOUNT = r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
+MASKS = [
+    (re.compile(_AMOUNT + r" ?[A-Za-z]*(?:/s|/sec| per second)\b"), "<rate>"),
+    # "min" alone is more often a minimum.
+    (
+        re.compile(
+            rf"(?:{_AMOUNT} h )?(?:{_AMOUNT} min )?"
+            rf"{_AMOUNT} ?(?:[nuµμm]?s|sec|seconds?|minutes?|hours?)\b(?!/)"
+        ),
+        "<duration>",
+    ),
+    (re.compile(r"\b0x[0-9a-fA-F]+"), "<address>"),
+    (re.compile(r"^Computing on .*", re.MULTILINE), "Computing on <device>"),
+]
+PROGRESS = re.compile(
+    r".*\d+%\|.*\|.*\[.*\]\s*"  # tqdm
+    r"|.*\d+\w* \[\d+:\d+.*(/s|s/).*\]\s*"  # tqdm that does not know the end
+    rf"|Short profile: .*\({SHORT_PROFILE}=.*\)\.\s*"
+    rf"|Stand-in data: .*\({STAND_IN}=.*\)\.\s*"
+    r"|(\s|\x1b\[A)*"
+)
+
+
+@dataclasses.dataclass
+class Settings:
+    """What the metadata of one cell asks for."""
+
+    rtol: float = 0.0
+    atol: float = 0.0
+    numbers: dict = dataclasses.field(default_factory=dict)
+    log: bool = False
+    short: bool = False
+    data: bool = False
+    why: str = ""
+
+    @classmethod
+    def of(cls, cell):
+        """The settings of a notebook's cell; ValueError where they make no sense."""
+        given = dict(cell.metadata.get("regression", {}))
+        unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
+        for tolerance in given.get("numbers", {}).values():
+            unknown |= set(tolerance) - {"rtol", "atol"}
+        if unknown:
+            raise ValueError(
+                f'the metadata "regression" knows no {", ".join(sorted(unknown))}; '
+                "tests/regression/compare.py lists what it knows."
+            )
+        settings = cls(**given)
+        if settings.tolerant and not settings.why:
+            raise ValueError(
+                'a tolerance without a reason: add "why" to the metadata "regression".'
+            )
+        return settings
+
+    @property
+    def tolerant(self):
+        return bool(self.rtol or self.atol or self.numbers)
+
+    def allowed(self, stored, before, scale, whole):
+        """By how much a number may differ from `stored`, a float.
+
+        before: the line's text up to the number. scale: the largest magnitude in
+        the same brackets. whole: whether it is printed as a whole number.
+        """
+        words = re.sub(r"[^A-Za-z_]*$", "", before)
+        named = [word for word in self.numbers if words.endswith(word)]
+        own = self.numbers[max(named, key=len)] if named else {}
+        rtol, atol = own.get("rtol", self.rtol), own.get("atol", self.atol)
+        if whole:
+            return atol + rtol * abs(stored) if named else 0.0
+        default = RTOL * abs(stored) + ARRAY_ATOL * scale
+        return max(default, atol + rtol * abs(stored))
+
+
+@dataclasses.dataclass
+class Difference:
+    """One line that differs; None stands for a line that is not there.
+
+    marks: the spans (start, end) of what differs in `stored` and in `new`.
+    """
+
+    where: str
+    stored: str | None
+    new: str | None
+    marks: tuple = ((), ())
+    note: str = ""
+
+    def __str__(self):
+        rows = [f"{self.where}: {self.note}".rstrip(": ")]
+        sides = zip((self.stored, self.new), self.marks, strict=True)
+        for name, (line, spans) in zip(("stored", "new   "), sides, strict=True):
+            rows.append(f"  {name} | {'(nothing)' if line is None else line}")
+            if spans:
+                carets = [" "] * max(end for _, end in spans)
+                for start, end in spans:
+                    carets[start:end] = "^" * (end - start)
+                rows.append(f"         | {''.join(carets)}")
+        return "\n".join(rows)
+
+    def shortened(self):
+        """The same with long lines cut to what is around their first mark."""
+        sides = [
+            cut(*side) for side in zip((self.stored, self.new), self.marks, strict=True)
+        ]
+        (stored, new), marks = zip(*sides, strict=True)
+        return dataclasses.replace(self, stored=stored, new=new, marks=marks)
+
+
+def cut(line, spans, width=160):
+    if line is None or len(line) <= width:
+        return line, spans
+    start = max(0, (spans[0][0] if spans else 0) - width // 2)
+    left = "… " if start else ""
+    right = " …" if start + width < len(line) else ""
+    shift = len(left) - start
+    kept = [(a + shift, b + shift) for a, b in spans if b <= start + width]
+    return left + line[start : start + width] + right, kept
+
+
+def compare(stored, new, settings, prefix_lines=None):
+    """Compare two lists of outputs in notebook format.
+
+    prefix_lines: where given, stdout has to be the first `prefix_lines` lines of
+    the stored one.
+    Returns (differences, share): a list of `Difference`, and the largest share
+    of its allowance that any number used, where 1 is all of it.
+    """
+    stored, new = parts(stored), parts(new)
+    differences, share = [], 0.0
+    for where in [*stored, *(key for key in new if key not in stored)]:
+        if where not in new or where not in stored:
+            missing = where in stored
+            line = lines((stored if missing else new)[where])[0]
+            found = Difference(
+                where,
+                stored=line if missing else None,
+                new=None if missing else line,
+                note="is missing from the new outputs"
+                if missing
+                else "is not among the stored outputs",
+            )
+            differences.append(found)
+            continue
+        old_lines = lines(stored[where])
+        if prefix_lines is not None and where == "stdout":
+            old_lines = old_lines[:prefix_lines]
+        found, used = compare_lines(where, old_lines, lines(new[where]), settings)
+        differences += found
+        share = max(share, used)
+    return [difference.shortened() for difference in differences], share
+
+
+def parts(outputs):
+    """The outputs as a dict from where a text is ("stdout", …) to that text.
+
+    Pictures are left out where their figure's data are beside them.
+    """
+    texts, rich = {}, 0
+    for output in outputs:
+        kind = output["output_type"]
+        if kind == "stream":
+            texts[output["name"]] = texts.get(output["name"], "") + output["text"]
+        elif kind == "error":
+            texts["error"] = f"{output['ename']}: {output['evalue']}"
+        else:
+            rich += 1
+            for mime, value in output["data"].items():
+                if mime == WIDGET:
+                    continue
+                if mime.startswith("image/") and FIGURE in output["data"]:
+                    value = "(compared by its figure's data)"
+                elif mime.startswith("image/"):
+                    value = f"sha256 {hashlib.sha256(value.encode()).hexdigest()}"
+                if not isinstance(value, str):
+                    value = json.dumps(value, indent=1, sort_keys=True)
+                texts[f"output {rich}, {mime}"] = value
+    if "stderr" in texts:
+        texts["stderr"] = without_progress(texts["stderr"])
+    return {where: text for where, text in texts.items() if text.strip()}
+
+
+def log_length(outputs):
+    """How many lines a training log among the outputs has; 0 where there is none."""
+    log = parts(outputs).get("stdout")
+    return len(lines(log)) if log else 0
+
+
+def without_progress(stderr):
+    """`stderr` without progress bars, which overwrite themselves, and empty lines."""
+    kept = [
+        line for line in re.split(r"[\r\n]", stderr) if not PROGRESS.fullmatch(line)
+    ]
+    return "".join(line + "\n" for line in kept)
+
+
+def lines(text):
+    """The lines of `text`, masked, with the rows of a wrapped array in one line."""
+    for pattern, name in MASKS:
+        text = pattern.sub(name, text)
+    rows, depth = [], 0
+    for row in text.rstrip("\n").split("\n"):
+        # NumPy breaks a long row by itself, and elsewhere once a number gets shorter.
+        if depth > 0 and re.match(r"\s+[-+.\d]", row):
+            rows[-1] += " " + row.strip()
+        else:
+            depth = depth if row.startswith((" ", "[", "]")) else 0
+            rows.append(row.rstrip())
+        depth += row.count("[") - row.count("]")
+    return rows
+
+
+def compare_lines(where, stored, new, settings):
+    """Compare two lists of lines: (differences, share), as `compare` does."""
+    differences, share = [], 0.0
+    arrays = list(array_scales(stored))
+    for i, j in aligned(stored, new):
+        old = None if i is None else stored[i]
+        line = None if j is None else new[j]
+        place = f"{where}, line {(j if i is None else i) + 1}"
+        if old is None or line is None:
+            note = "a line is missing" if line is None else "a line was added"
+            differences.append(Difference(place, old, line, note=note))
+        elif skeleton(old) != skeleton(line):
+            differences.append(Difference(place, old, line, text_marks(old, line)))
+        else:
+            marks, notes, used = compare_numbers(old, line, *arrays[i], settings)
+            share = max(share, used)
+            if notes:
+                more = f"; and {len(notes) - 3} more" if len(notes) > 3 else ""
+                note = "; ".join(notes[:3]) + more
+                differences.append(Difference(place, old, line, marks, note))
+    return differences, share
+
+
+def aligned(stored, new):
+    """Yield pairs of line numbers that belong together, None for a line's absence."""
+    if len(stored) == len(new):
+        yield from enumerate(range(len(new)))
+        return
+    # Whole numbers tell the lines of a log apart.
+    keys = [[skeleton(line, whole=False) for line in side] for side in (stored, new)]
+    matcher = difflib.SequenceMatcher(None, *keys, autojunk=False)
+    for _, a, b, c, d in matcher.get_opcodes():
+        yield from itertools.zip_longest(range(a, b), range(c, d))
+
+
+def skeleton(line, whole=True):
+    """What is left of a line without its numbers (the whole ones: if `whole`)."""
+
+    def blank(number):
+        if is_whole(number[0]):
+            return "0" if whole else number[0]
+        return "0.0"
+
+    line = re.sub(r"\s+", " ", NUMBER.sub(blank, line))
+    return re.sub(r"(?<=[\[(]) | (?=[\])])", "", line).strip()
+
+
+def is_whole(number):
+    return not re.search(r"[.eE]", number)
+
+
+def array_scales(rows):
+    """Yield for each line how many brackets are open at its start, and the scale.
+
+    The scale is the largest magnitude in the array that the line is part of, among
+    the numbers with a point.
+    """
+    depth, depths, arrays = 0, [], []
+    for row in rows:
+        if not row.startswith((" ", "[", "]")):
+            depth = 0  # not a row of an array, whatever was opened before
+        if depth <= 0:
+            arrays.append([])
+        depths.append((max(depth, 0), arrays[-1]))
+        numbers = NUMBER.findall(row[row.find("[") :] if depth <= 0 else row)
+        arrays[-1] += [abs(float(n)) for n in numbers if not is_whole(n)]
+        depth += row.count("[") - row.count("]")
+    for opened, array in depths:
+        yield opened, max(array, default=0.0)
+
+
+def compare_numbers(stored, new, opened, scale, settings):
+    """Compare the numbers of two lines of one skeleton: (marks, notes, share)."""
+    marks, notes, share = ([], []), [], 0.0
+    for old, now in zip(*map(NUMBER.finditer, (stored, new)), strict=True):
+        expected, before = float(old[0]), stored[: old.start()]
+        inside = opened + before.count("[") - before.count("]") > 0
+        allowed = settings.allowed(
+            expected, before, scale if inside else 0.0, is_whole(old[0])
+        )
+        off = abs(float(now[0]) - expected)
+        if off <= allowed:
+            share = max(share, off / allowed if off else 0.0)
+            continue
+        marks[0].append(old.span())
+        marks[1].append(now.span())
+        limit = f"{allowed:.2g} is allowed" if allowed else "it has to be equal"
+        notes.append(f"{old[0]} became {now[0]}, off by {off:.3g}, {limit}")
+    return marks, notes, share
+
+
+def text_marks(stored, new):
+    """Spans from the first to the last character in which two lines differ."""
+    start = 0
+    while start < min(len(stored), len(new)) and stored[start] == new[start]:
+        start += 1
+    end = 0
+    while (
+        end < min(len(stored), len(new)) - start and stored[-1 - end] == new[-1 - end]
+    ):
+        end += 1
+    return [
+        [(start, len(line) - end)] if len(line) - end > start else []
+        for line in (stored, new)
+    ]
+
+
+def short_reference(notebook):
+    """The file with the short profile's outputs, a notebook of just those cells."""
+    return notebook.with_suffix(".short.json")
+
+
+def figure_data_code():
+    """Code that makes figures carry their data, and adds no name to the notebook."""
+    source = Path(__file__).with_name("figure_data.py").read_text(encoding="utf-8")
+    return f"exec({source!r}, {{}})"

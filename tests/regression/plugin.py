@@ -1,0 +1,253 @@
+"""pytest plugin: nbval with the rules of `compare.py`, and a report of its own.
+
+    python -m pytest -p tests.regression.plugin --nbval --nbval-current-env chapters
+
+nbval runs the cells. On top of it this plugin compares their outputs by our rules,
+lets no cell pass that was never run, notices a dead kernel within a second, stops a
+notebook at its first exception, and prints a line a notebook. Any nbval project can
+use it that copies this folder. With pytest-xdist, ``-n auto --dist loadfile`` runs
+notebooks side by side, as many as pay, and one at a time where there is a GPU.
+"""
+
+import os
+import time
+from queue import Empty
+
+import nbformat
+import pytest
+from nbval import kernel, plugin
+
+from tests.regression import changed, compare, report
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("regression", "comparison of re-run notebooks")
+    group.addoption(
+        "--regression-summary", metavar="FILE", help="write the report as Markdown"
+    )
+    group.addoption(
+        "--regression-changed",
+        action="store_true",
+        help="leave out notebooks that were green and that, with "
+        f"{', '.join(changed.DEPENDENCIES)}, have not changed since",
+    )
+
+
+def pytest_configure(config):
+    plugin.RunningKernel = WatchedKernel
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    if workers:
+        threads = max(1, cores() // int(workers))
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    else:
+        config.pluginmanager.register(report.Report(config), "regression-report")
+
+
+def cores():
+    return len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    # Two processes on one GPU would fight for its memory.
+    return 0 if os.path.exists("/dev/nvidia0") else max(1, cores() // 2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    collectors = yield
+    return [
+        Notebook.from_parent(parent, path=file_path)
+        if isinstance(collector, plugin.IPyNbFile)
+        else collector
+        for collector in collectors
+    ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    result = yield
+    if isinstance(item, Cell):
+        # A plain dict: with pytest-xdist it travels to the reporting process.
+        result.regression = item.facts
+    return result
+
+
+def pytest_sessionfinish(session, exitstatus):
+    changed = session.config.option.regression_changed
+    if changed and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+class KernelDied(Exception):
+    pass
+
+
+class WatchedKernel(kernel.RunningKernel):
+    """nbval's kernel, treated as Jupyter does and watched while it works."""
+
+    def get_message(self, stream, timeout=None):
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            try:
+                left = max(0, deadline - time.monotonic())
+                return super().get_message(stream, timeout=min(1, left))
+            except Empty:
+                if not self.is_alive():
+                    raise KernelDied from None
+                if time.monotonic() >= deadline:
+                    raise
+
+    def execute_cell_input(self, cell_input, allow_stdin=None):
+        # With a history, unlike nbval, so that a trailing ";" hides a result.
+        return self.kc.execute(cell_input, allow_stdin=allow_stdin, stop_on_error=False)
+
+
+class Notebook(plugin.IPyNbFile):
+    """A notebook's cells and their kernel.
+
+    stopped: why the cells that are left are not run; empty as long as they are.
+    short: the outputs of the short profile, from a cell's id.
+    """
+
+    stopped = ""
+
+    def collect(self):
+        root, green = self.config.rootpath, self.config.cache.get(changed.GREEN, {})
+        self.digest = changed.digest(self.path, root)
+        unchanged = green.get(changed.run_key(self.path, root)) == self.digest
+        if self.config.option.regression_changed and unchanged:
+            return
+        for item in super().collect():
+            yield Cell.from_parent(
+                self,
+                name=f"cell {item.cell_num + 1} ({item.cell.get('id', 'no id')})",
+                cell_num=item.cell_num,
+                cell=item.cell,
+                options=item.options,
+            )
+
+    def setup(self):
+        # Where pytest's variable is set, ipykernel drops what C code writes to stderr.
+        current = os.environ.pop("PYTEST_CURRENT_TEST")
+        try:
+            super().setup()
+        finally:
+            os.environ["PYTEST_CURRENT_TEST"] = current
+        message = self.kernel.kc.execute(compare.figure_data_code(), silent=True)
+        self.kernel.await_reply(message, timeout=60)
+        self.short, reference = {}, compare.short_reference(self.path)
+        if reference.exists():
+            cells = nbformat.read(reference, as_version=4).cells
+            self.short = {cell.id: cell.outputs for cell in cells}
+
+
+class Failure(Exception):
+    """What is wrong with a cell, in words."""
+
+
+class Cell(plugin.IPyNbCell):
+    """One code cell. `facts` is what the report needs to know about it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.facts = {
+            "notebook": str(self.path.relative_to(self.config.rootpath)),
+            "cell": self.name,
+            "digest": self.parent.digest,
+            "cells": sum(cell.cell_type == "code" for cell in self.parent.nb.cells),
+            "outcome": "failed",
+            "reason": "",
+            "share": 0.0,
+            "differences": [],
+        }
+
+    def runtest(self):
+        if self.parent.stopped:
+            self.facts.update(outcome="not run", reason=self.parent.stopped)
+            pytest.skip(self.parent.stopped)
+        faults = list(self.stored_faults())
+        # nbval compares nothing where a count is missing.
+        self.cell.execution_count = self.cell_num + 1
+        self.differences = []
+        try:
+            super().runtest()
+        except Exception as error:
+            # What comes after would fail because of this, and hide it.
+            self.parent.stopped = f"{self.name} did not finish"
+            self.parent.timed_out = False
+            faults.append(self.explain(error))
+        # Where the cell itself is at fault its differences say little.
+        found = faults or list(map(str, self.differences))
+        if found:
+            raise Failure("\n".join(found))
+        self.user_properties.append(("outcome", self.facts["outcome"]))
+        self.user_properties.append(("share of tolerance", self.facts["share"]))
+
+    def stored_faults(self):
+        """Yield what is wrong with the stored cell, before it is run."""
+        count = self.cell.execution_count
+        if count is None:
+            yield (
+                "It was never executed, or its outputs were cleared: no execution "
+                "count is stored. Run make refresh."
+            )
+        elif count != self.cell_num + 1:
+            yield (
+                f"The stored cells are out of order: this one, number "
+                f"{self.cell_num + 1}, was executed as In [{count}]. Run make refresh."
+            )
+        try:
+            self.settings = compare.Settings.of(self.cell)
+        except ValueError as error:
+            self.settings = compare.Settings()
+            yield f"Cell metadata: {error}"
+        self.facts["outcome"] = "tolerated" if self.settings.tolerant else "compared"
+        if self.options["skip"] or not self.options["check"]:
+            self.facts.update(outcome="left out", reason=self.settings.why)
+            if not self.settings.why:
+                yield (
+                    "It is left out of the comparison without a reason: add one to "
+                    'its metadata, "regression": {"why": "…"}, or remove the tag.'
+                )
+
+    def explain(self, error):
+        if isinstance(error, KernelDied):
+            return "The kernel died while this cell ran."
+        if isinstance(error, plugin.NbCellError):
+            return f"{error}{error.inner_traceback or ''}"
+        return f"{type(error).__name__}: {error}"
+
+    def compare_outputs(self, test, ref, skip_compare=None):
+        """nbval's hook for the comparison; what differs goes to `self.differences`."""
+        settings, prefix_lines = self.settings, None
+        depends_on_data = settings.data or settings.log or settings.short
+        if os.environ.get(compare.STAND_IN) and depends_on_data:
+            reason = f"depends on the data, and {compare.STAND_IN} is set"
+            self.facts.update(outcome="left out", reason=reason)
+            return True
+        if os.environ.get(compare.SHORT_PROFILE) and (settings.log or settings.short):
+            if self.cell.id not in self.parent.short:
+                raise Failure(
+                    f"{compare.short_reference(self.path).name} has no outputs of the "
+                    "short profile for this cell. Run make refresh."
+                )
+            short = self.parent.short[self.cell.id]
+            if settings.short:
+                ref = short
+            else:
+                prefix_lines = compare.log_length(short)
+        self.differences, self.facts["share"] = compare.compare(
+            ref, test, settings, prefix_lines
+        )
+        self.facts["differences"] = [vars(found) for found in self.differences]
+        return True
+
+    def reportinfo(self):
+        return self.path, 0, f"{self.facts['notebook']}, {self.name}"
+
+    def repr_failure(self, excinfo):
+        if not isinstance(excinfo.value, Failure):
+            return super().repr_failure(excinfo)
+        source = self.cell.source.strip().split("\n")[0]
+        return f"{self.facts['notebook']}, {self.name}: {source}\n\n{excinfo.value}"

@@ -1,0 +1,132 @@
+"""The report of a regression run: a line a notebook, and the same in Markdown."""
+
+import html
+from pathlib import Path
+
+from tests.regression import changed
+
+OUTCOMES = ("compared", "tolerated", "left out", "not run", "failed")
+
+
+class Report:
+    """Collects the facts about each cell and prints them when all have run."""
+
+    def __init__(self, config):
+        self.config = config
+        self.green = config.cache.get(changed.GREEN, {})
+        self.cells = {}  # nodeid -> facts
+        self.seconds = {}  # notebook -> seconds
+
+    def pytest_runtest_logreport(self, report):
+        facts = getattr(report, "regression", None)
+        if facts is None:
+            return
+        notebook = facts["notebook"]
+        self.seconds[notebook] = self.seconds.get(notebook, 0) + report.duration
+        if report.when == "call" or report.failed:
+            if report.failed:
+                facts = {**facts, "outcome": "failed", "text": report.longreprtext}
+            self.cells[report.nodeid] = facts
+
+    def notebooks(self):
+        """The facts of the cells that ran, a list for each notebook."""
+        return {
+            notebook: [f for f in self.cells.values() if f["notebook"] == notebook]
+            for notebook in sorted(self.seconds)
+        }
+
+    def rows(self):
+        """The table: a row a notebook, and one for all where there are several."""
+        rows = []
+        for notebook, cells in self.notebooks().items():
+            rows.append(self.row(notebook, self.seconds[notebook], cells))
+        if len(rows) > 1:
+            total = sum(self.seconds.values())
+            rows.append(self.row("all", total, self.cells.values()))
+        return rows
+
+    def row(self, name, seconds, cells):
+        counts = [sum(c["outcome"] == outcome for c in cells) for outcome in OUTCOMES]
+        share = max((cell["share"] for cell in cells), default=0)
+        return [name, f"{seconds:.0f} s", *map(str, counts), f"{share:.0%}"]
+
+    def left_out(self):
+        """A line for each cell that was not compared, with its reason."""
+        return [
+            f"left out: {cell['notebook']}, {cell['cell']}: {cell['reason']}"
+            for cell in self.cells.values()
+            if cell["outcome"] == "left out"
+        ]
+
+    def unchanged(self):
+        root, names = self.config.rootpath, []
+        for path in sorted(root.glob("**/*.ipynb")):
+            key = changed.run_key(path, root)
+            if key in self.green and self.green[key] == changed.digest(path, root):
+                names.append(str(path.relative_to(root)))
+        return [name for name in names if name not in self.seconds]
+
+    def pytest_sessionfinish(self):
+        green = dict(self.green)
+        for notebook, cells in self.notebooks().items():
+            key = changed.run_key(Path(notebook), Path())
+            green.pop(key, None)
+            whole = len(cells) == cells[0]["cells"]
+            if whole and not {"failed", "not run"} & {c["outcome"] for c in cells}:
+                green[key] = cells[0]["digest"]
+        self.config.cache.set(changed.GREEN, green)
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.config.option.regression_changed:
+            for name in self.unchanged():
+                terminalreporter.write_line(f"unchanged since it was green: {name}")
+        if not self.cells:
+            return
+        header = ["notebook", "time", *OUTCOMES, "worst share of its tolerance"]
+        table = [header, *self.rows()]
+        widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+        terminalreporter.section("regression")
+        for row in table:
+            line = row[0].ljust(widths[0])
+            line += "".join(
+                f"  {c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)
+            )
+            terminalreporter.write_line(line)
+        for line in self.left_out():
+            terminalreporter.write_line(line)
+        if self.config.option.regression_summary:
+            path = Path(self.config.option.regression_summary)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.markdown(header), encoding="utf-8")
+
+    def markdown(self, header):
+        table = [header, ["---"] + ["---:"] * (len(header) - 1), *self.rows()]
+        blocks = ["## Notebooks", "\n".join(f"| {' | '.join(row)} |" for row in table)]
+        blocks += [f"- {line}" for line in self.left_out()]
+        for cell in self.cells.values():
+            if cell["outcome"] == "failed":
+                blocks.append(f"### {cell['notebook']}, {cell['cell']}")
+                blocks.append(self.differences(cell))
+        return "\n\n".join(blocks) + "\n"
+
+    def differences(self, cell):
+        if not cell["differences"]:
+            return f"```text\n{cell['text']}\n```"
+        rows = ["| | stored | new |", "| --- | --- | --- |"]
+        for found in cell["differences"]:
+            sides = zip((found["stored"], found["new"]), found["marks"], strict=True)
+            stored, new = (marked(line, spans) for line, spans in sides)
+            rows.append(f"| {found['where']}: {found['note']} | {stored} | {new} |")
+        return "\n".join(rows)
+
+
+def marked(line, spans):
+    """A line as HTML for a table, with the given spans in bold; None as a blank."""
+    if line is None:
+        return "(nothing)"
+    pieces, start = [], 0
+    for a, b in spans:
+        pieces += [html.escape(line[start:a]), f"<b>{html.escape(line[a:b])}</b>"]
+        start = b
+    pieces.append(html.escape(line[start:]))
+    return f"<code>{''.join(pieces)}</code>".replace("|", "&#124;")
