@@ -284,12 +284,12 @@ def test_a_write_that_fails_at_the_end_leaves_nothing_behind(course, mirrors):
 
 
 def test_a_full_disk_leaves_no_partial_file(course, mirrors, capsys):
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    soft, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, most))  # as if full after 4 kB
     try:
         (images, _), _, where = data.find("mnist")
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, most))
     assert where == mirrors[0].url and (images == course.arrays[IMAGES]).all()
     small = {name: gz for name, gz in course.gz.items() if len(gz) < 4000}
     assert course.cached() == small and len(small) == 2
