@@ -52,7 +52,7 @@ SHORT_PROFILE = "BN_EPOCHS"
 STAND_IN = "BN_STANDIN"
 RTOL, ARRAY_ATOL = 1e-5, 1e-6
 
-FIGURE = "text/vnd.figure-data"
+FIGURE = "figure"  # in an output's metadata, as `figure_data.py` puts it there
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a random id
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w)")
@@ -168,11 +168,11 @@ def cut(line, spans, width=160):
     if line is None or len(line) <= width:
         return line, spans
     start = max(0, (spans[0][0] if spans else 0) - width // 2)
-    left = "… " if start else ""
-    right = " …" if start + width < len(line) else ""
+    end = start + width
+    left, right = "… " if start else "", " …" if end < len(line) else ""
     shift = len(left) - start
-    kept = [(a + shift, b + shift) for a, b in spans if b <= start + width]
-    return left + line[start : start + width] + right, kept
+    kept = [(a + shift, min(b, end) + shift) for a, b in spans if a < end]
+    return left + line[start:end] + right, kept
 
 
 def compare(stored, new, settings, prefix_lines=None):
@@ -222,11 +222,14 @@ def parts(outputs):
             texts["error"] = f"{output['ename']}: {output['evalue']}"
         else:
             rich += 1
+            figure = output.get("metadata", {}).get(FIGURE)
+            if figure:
+                texts[f"output {rich}, figure"] = "\n".join(figure)
             for mime, value in output["data"].items():
                 if mime == WIDGET:
                     continue
-                if mime.startswith("image/") and FIGURE in output["data"]:
-                    value = "(compared by its figure's data)"
+                if mime.startswith("image/") and figure:
+                    value = "(compared by what it plots)"
                 elif mime.startswith("image/"):
                     value = f"sha256 {hashlib.sha256(value.encode()).hexdigest()}"
                 if not isinstance(value, str):

@@ -1,24 +1,24 @@
-"""What a matplotlib figure plots, as text: one line for each title, curve, image.
+"""What a matplotlib figure plots, as lines of text: its titles, curves, images.
 
 The regression run and `refresh` execute this file inside the notebook's kernel
-before the first cell. From then on each displayed figure carries, beside its
-picture, this text, which can be stored, read and compared with a tolerance.
+before the first cell. From then on each displayed figure carries these lines in its
+output's metadata, where they are stored, read, and compared with a tolerance.
 """
 
 import numpy as np
 from IPython import get_ipython
 
-FIGURE = "text/vnd.figure-data"
+FIGURE = "figure"  # the key in an output's metadata, which no page shows
 WHOLE = 512  # arrays up to this size are kept value by value
 BLOCKS = 64
 
 
 def figure_data(fig):
-    """The text for one figure; figures that plot the same give the same text."""
+    """The lines for one figure; figures that plot the same give the same lines."""
     rows = [f"figure: {fig._suptitle.get_text()!r}"] if fig._suptitle else []
     for n, ax in enumerate(fig.axes, 1):
         rows += [f"axes {n}: {row}" for row in axes_rows(ax)]
-    return "\n".join(rows)
+    return rows
 
 
 def axes_rows(ax):
@@ -39,8 +39,8 @@ def axes_rows(ax):
         yield f"text {text.get_text()!r} at {numbers(text.get_position())}"
     for n, line in enumerate(ax.lines, 1):
         name = f"line {n}{label(line)}"
-        yield f"{name} x {numbers(line.get_xdata(orig=False))}"
-        yield f"{name} y {numbers(line.get_ydata(orig=False))}"
+        yield f"{name} x {on_axis(line.get_xdata(orig=False), ax.xaxis)}"
+        yield f"{name} y {on_axis(line.get_ydata(orig=False), ax.yaxis)}"
     for n, patch in enumerate(ax.patches, 1):
         if hasattr(patch, "get_width"):  # a bar: left, bottom, width, height
             yield f"bar {n}{label(patch)} {numbers(patch.get_bbox().bounds)}"
@@ -58,6 +58,14 @@ def axes_rows(ax):
         else:
             paths = [path.vertices for path in collection.get_paths()]
             yield f"{name} paths {numbers(np.concatenate(paths or [[]]))}"
+
+
+def on_axis(values, axis):
+    """The values as far apart as the eye sees them: on a log axis their logarithms."""
+    if axis.get_scale() != "log":
+        return numbers(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return f"log10 {numbers(np.log10(values))}"
 
 
 def label(artist):
@@ -87,7 +95,7 @@ shell = get_ipython()
 shell.display_formatter.mimebundle_formatter.for_type_by_name(
     "matplotlib.figure",
     "Figure",
-    lambda fig, include=None, exclude=None: {FIGURE: figure_data(fig)},
+    lambda fig, include=None, exclude=None: ({}, {FIGURE: figure_data(fig)}),
 )
 # Without the version of matplotlib in it, the same figure gives the same file.
 try:

@@ -189,9 +189,9 @@ def tidy(output):
 
 
 def without_pictures(outputs):
-    """The outputs with nothing in their pictures that have their figure's data."""
+    """The outputs with no bytes in those pictures that are compared by their data."""
     for output in outputs:
-        if compare.FIGURE in output.get("data", {}):
+        if compare.FIGURE in output.get("metadata", {}):
             for mime in output.data:
                 if mime.startswith("image/"):
                     output.data[mime] = ""
