@@ -7,14 +7,16 @@ Every output of every code cell is compared, by these rules:
 * Text has to be equal. Runs of blanks count as one, for the columns of a
   printed array move when one of its numbers gets longer.
 * Whole numbers have to be equal. Numbers with a point or an exponent may differ
-  by 1e-5 of the stored one, and inside brackets, as in a printed array, also by
-  1e-6 of the largest one there (what is left where numbers cancel). So a
-  number that is printed with five digits or fewer has to be the same.
+  by 1e-6 of the stored one, and inside brackets, as in a printed array, also by
+  1e-6 of the largest one there (what is left where numbers cancel). That is what
+  float32 leaves open in a small computation; a number that is printed with six
+  digits or fewer has to be the same.
 * Durations (``12.3 s``, ``1 min 3 s``), rates (``2,700 images/s``), memory
   addresses and the line "Computing on …" are not compared.
 * A matplotlib figure is compared by what it plots (`figure_data.py`): titles,
-  labels, and every curve, bar, point and image as numbers. Any other picture
-  has to be the same, byte by byte.
+  labels, and every curve, bar, point and image as numbers, with the tolerance of
+  an array whose largest number is the end of the axis. Any other picture has to be
+  the same, byte by byte.
 * On stderr progress bars are not compared; all else that is there has to be
   stored as well.
 
@@ -50,7 +52,7 @@ from pathlib import Path
 
 SHORT_PROFILE = "BN_EPOCHS"
 STAND_IN = "BN_STANDIN"
-RTOL, ARRAY_ATOL = 1e-5, 1e-6
+RTOL, ARRAY_ATOL = 1e-6, 1e-6
 
 FIGURE = "figure"  # in an output's metadata, as `figure_data.py` puts it there
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a random id

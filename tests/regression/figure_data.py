@@ -25,7 +25,6 @@ def axes_rows(ax):
     yield f"title {ax.get_title()!r}"
     for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
         yield f"{name} axis {axis.get_label_text()!r}, {axis.get_scale()}"
-        yield f"{name} limits {numbers(axis.get_view_interval())}"
         # Labels that were set, such as the classes below bars.
         if type(axis.get_major_formatter()).__name__ in (
             "FixedFormatter",
@@ -38,34 +37,42 @@ def axes_rows(ax):
     for text in ax.texts:
         yield f"text {text.get_text()!r} at {numbers(text.get_position())}"
     for n, line in enumerate(ax.lines, 1):
-        name = f"line {n}{label(line)}"
-        yield f"{name} x {on_axis(line.get_xdata(orig=False), ax.xaxis)}"
-        yield f"{name} y {on_axis(line.get_ydata(orig=False), ax.yaxis)}"
-    for n, patch in enumerate(ax.patches, 1):
-        if hasattr(patch, "get_width"):  # a bar: left, bottom, width, height
-            yield f"bar {n}{label(patch)} {numbers(patch.get_bbox().bounds)}"
-        else:
-            path = patch.get_patch_transform().transform_path(patch.get_path())
-            yield f"shape {n}{label(patch)} {numbers(path.vertices)}"
+        yield from xy(f"line {n}{label(line)}", line.get_xydata(), ax)
+    bars = [patch for patch in ax.patches if hasattr(patch, "get_width")]
+    if bars:
+        corners = [patch.get_bbox().get_points() for patch in bars]
+        yield from xy(f"{len(bars)} bars", np.concatenate(corners), ax)
+    for n, patch in enumerate((p for p in ax.patches if p not in bars), 1):
+        path = patch.get_patch_transform().transform_path(patch.get_path())
+        yield from xy(f"shape {n}{label(patch)}", path.vertices, ax)
     for n, image in enumerate(ax.images, 1):
         yield f"image {n} {image.get_array().shape} {numbers(image.get_array())}"
     for n, collection in enumerate(ax.collections, 1):
         name = f"collection {n}{label(collection)}"
         if collection.get_array() is not None:
             yield f"{name} colors {numbers(collection.get_array())}"
-        if hasattr(collection, "get_sizes"):  # points; their paths are the markers
-            yield f"{name} points {numbers(collection.get_offsets())}"
-        else:
+        if type(collection).__name__ == "PathCollection":  # points, not their markers
+            yield from xy(name, collection.get_offsets(), ax)
+        elif collection.get_paths():
             paths = [path.vertices for path in collection.get_paths()]
-            yield f"{name} paths {numbers(np.concatenate(paths or [[]]))}"
+            yield from xy(name, np.concatenate(paths), ax)
 
 
-def on_axis(values, axis):
-    """The values as far apart as the eye sees them: on a log axis their logarithms."""
-    if axis.get_scale() != "log":
-        return numbers(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return f"log10 {numbers(np.log10(values))}"
+def xy(name, points, ax):
+    """One row for the points' x, one for their y, each with the limits of its axis.
+
+    The limits tell which differences the eye can see: those against their size, in
+    the logarithm on a log axis.
+    """
+    points = np.ma.filled(np.ma.asarray(points, dtype=float), np.nan)
+    for column, axis in enumerate((ax.xaxis, ax.yaxis)):
+        values, limits, scale = points[:, column], axis.get_view_interval(), ""
+        if axis.get_scale() == "log":
+            scale = " log10"
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values, limits = np.log10(values), np.log10(limits)
+        row = f"{name} {axis.axis_name}{scale} {numbers(values)}"
+        yield f"{row} within {numbers(limits)}"
 
 
 def label(artist):

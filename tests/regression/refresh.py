@@ -214,6 +214,8 @@ def profile_differences(full, short):
             continue
         if settings.log:
             prefix_lines = compare.log_length(other.outputs)
+            if not prefix_lines:
+                found.append(f"cell {cell.id}: a log, but it has no line on stdout")
         differences, _ = compare.compare(
             cell.outputs, other.outputs, settings, prefix_lines
         )
@@ -253,7 +255,9 @@ def processor():
 def seeds(notebook):
     """The numbers that the notebook's code passes to a function named seed."""
     code = "\n".join(c.source for c in notebook.cells if c.cell_type == "code")
-    return sorted({int(number) for number in re.findall(r"\bseed\((\d+)", code)})
+    for name, number in re.findall(r"^([A-Z_]+) = (\d+)$", code, re.MULTILINE):
+        code = re.sub(rf"\b{name}\b", number, code)
+    return sorted({int(number) for number in re.findall(r"\bseed\((\d+)\)", code)})
 
 
 def write_provenance(notebook):

@@ -1,0 +1,73 @@
+"""What is stored of each chapter: in the table of contents, from one full run."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from tests.regression import compare
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("chapters/*.ipynb"))
+
+
+def toc_faults(root):
+    """What is wrong between `_toc.yml` and the files of the book, in sentences."""
+
+    def files(entry):
+        if isinstance(entry, list):
+            return [name for part in entry for name in files(part)]
+        if not isinstance(entry, dict):
+            return []
+        names = [entry[key] for key in ("root", "file") if key in entry]
+        return names + [name for part in entry.values() for name in files(part)]
+
+    named = files(yaml.safe_load((root / "_toc.yml").read_text()))
+    pages = {name.removesuffix(".ipynb").removesuffix(".md") for name in named}
+    for page in sorted(pages):
+        if not any((root / f"{page}{suffix}").exists() for suffix in (".ipynb", ".md")):
+            yield f"_toc.yml names {page}, but there is no {page}.ipynb or {page}.md."
+    for path in sorted(root.glob("chapters/*.ipynb")):
+        page = path.relative_to(root).with_suffix("").as_posix()
+        if page not in pages:
+            yield f"{page}.ipynb is not in _toc.yml, so no reader will find it."
+
+
+def test_table_of_contents_and_files_agree():
+    assert list(toc_faults(ROOT)) == []
+
+
+def test_faults_in_the_table_of_contents_are_told(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    for name in "index.md", "chapters/one.ipynb", "chapters/two.ipynb":
+        (tmp_path / name).touch()
+    toc = "root: index\nparts:\n  - chapters:\n      - file: chapters/one\n"
+    (tmp_path / "_toc.yml").write_text(toc + "      - file: chapters/two\n")
+    assert list(toc_faults(tmp_path)) == []
+    (tmp_path / "_toc.yml").write_text(toc + "      - file: chapters/three\n")
+    assert list(toc_faults(tmp_path)) == [
+        "_toc.yml names chapters/three, but there is no chapters/three.ipynb or "
+        "chapters/three.md.",
+        "chapters/two.ipynb is not in _toc.yml, so no reader will find it.",
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_from_one_full_run(path):
+    notebook = nbformat.read(path, as_version=4)
+    provenance = notebook.metadata.get("provenance", {})
+    assert provenance.get("profile") == "full", "Run make refresh."
+    assert notebook.cells[-1].metadata.get("tags") == ["provenance"]
+    assert provenance["date"] in notebook.cells[-1].source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_short_reference_has_the_cells_that_need_it(path):
+    cells = nbformat.read(path, as_version=4).cells
+    settings = {c.id: compare.Settings.of(c) for c in cells if c.cell_type == "code"}
+    needed = [name for name, s in settings.items() if s.log or s.short]
+    reference, stored = compare.short_reference(path), []
+    if reference.exists():
+        stored = [cell.id for cell in nbformat.read(reference, as_version=4).cells]
+    assert stored == needed, "Run make refresh."
