@@ -62,7 +62,11 @@ def split_and_load(data, label, ctx):
         return [(data.as_in_context(ctx), label.as_in_context(ctx))]
     split = gluon.utils.split_and_load
     return list(
-        zip(split(data, ctx, even_split=False), split(label, ctx, even_split=False))
+        zip(
+            split(data, ctx, even_split=False),
+            split(label, ctx, even_split=False),
+            strict=True,
+        )
     )
 
 

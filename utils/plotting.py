@@ -10,7 +10,7 @@ def plot_curves(curves, ylabel, ylim=None):
     Returns the matplotlib figure.
     """
     fig, ax = plt.subplots(figsize=(6, 3.5))
-    for (label, values), marker in zip(curves.items(), "osD^v*"):
+    for (label, values), marker in zip(curves.items(), "osD^v*", strict=False):
         ax.plot(range(1, len(values) + 1), values, marker=marker, label=label)
     ax.set(xlabel="epoch", ylabel=ylabel, ylim=ylim)
     ax.xaxis.get_major_locator().set_params(integer=True)

@@ -57,7 +57,9 @@ def SGD(params, lr):
         param[:] = param - lr * param.grad
 
 
-def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
+def train_ch5(
+    net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs, after_epoch=None
+):
     """Train `net` with softmax cross-entropy and print a line an epoch.
 
     net: an initialized Gluon block from (batch, 1, 28, 28) to (batch, classes).
@@ -65,6 +67,7 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
     batch_size: what the gradient of the summed loss is divided by.
     trainer: a `gluon.Trainer` over the parameters of `net`.
     ctx: the device to train on, or a list of devices that share each batch.
+    after_epoch: called without arguments after each epoch, to look at `net`.
     Returns one row an epoch, (mean training loss, training accuracy, test
     accuracy, seconds of training); the training figures are means over the
     epoch's batches, taken while the network changes.
@@ -77,11 +80,13 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
             parts = split_and_load(data, label, ctx)
             with autograd.record():
                 outputs = [net(X) for X, _ in parts]
-                batch_losses = [loss(o, y) for o, (_, y) in zip(outputs, parts)]
+                batch_losses = [
+                    loss(o, y) for o, (_, y) in zip(outputs, parts, strict=True)
+                ]
             autograd.backward(batch_losses)
             trainer.step(batch_size)
             losses += [part.as_nd_ndarray().sum() for part in batch_losses]
-            hits += [_hits(o, y) for o, (_, y) in zip(outputs, parts)]
+            hits += [_hits(o, y) for o, (_, y) in zip(outputs, parts, strict=True)]
             count += data.shape[0]
         train_loss = sum(float(part.asscalar()) for part in losses) / count
         train_acc = sum(float(part.asscalar()) for part in hits) / count
@@ -92,4 +97,6 @@ def train_ch5(net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs):
             f"test acc {test_acc:.3f}, time {seconds:.1f} s"
         )
         rows.append((train_loss, train_acc, test_acc, seconds))
+        if after_epoch:
+            after_epoch()
     return rows

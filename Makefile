@@ -1,0 +1,109 @@
+# Every task of the course. Scripts are always run as `python -m …`: what pip puts
+# into .venv/bin has the path in its first line, and a path may have spaces.
+
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+SUITS = -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))' 2>/dev/null
+ifndef PYTHON
+# The first that really starts: a name on PATH may be a wrapper that does not.
+PYTHON := $(firstword $(foreach p,python3.11 python3.10 python3 python,\
+  $(shell $(p) $(SUITS) && echo $(p))))
+endif
+NEED_PYTHON = "$(PYTHON)" $(SUITS) || { echo "Python 3.10 or 3.11 is needed (MXNet \
+1.9.1 needs NumPy 1.23, which newer Pythons can not install), but found: \
+$$("$(or $(PYTHON),python3)" --version 2>&1 || true). Install Python 3.11, or name one \
+as in: make PYTHON=/path/to/python3.11 book" >&2; exit 1; }
+
+.PHONY: help env env-gpu book serve lab pdf test test-unit test-notebooks test-book \
+  test-changed test-full test-gpu-env lint linkcheck refresh bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
+
+env: .venv/ready ## the environment in .venv, for a GPU where one is usable
+
+env-gpu: ## the environment in .venv, for a GPU, whatever is found here
+	@$(NEED_PYTHON)
+	@"$(PYTHON)" utils/cuda.py || true
+	@$(MAKE) --no-print-directory install VENV=.venv KIND=gpu
+
+.venv/ready: requirements/cpu.txt requirements/gpu.txt pyproject.toml
+	@$(NEED_PYTHON)
+	@if "$(PYTHON)" utils/cuda.py; then kind=gpu; else kind=cpu; fi; \
+	$(MAKE) --no-print-directory install VENV=.venv KIND=$$kind
+
+.PHONY: install
+install:
+	@echo "Installing requirements/$(KIND).txt into $(VENV): $(SIZE_$(KIND))."
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install $(QUIETLY) --require-hashes -r requirements/$(KIND).txt
+	@$(VENV)/bin/python -m pip install $(QUIETLY) --no-deps --no-build-isolation -e .
+	@$(if $(filter gpu,$(KIND)),$(VENV)/bin/python utils/cuda.py link)
+	@touch $(VENV)/ready
+
+QUIETLY = --quiet --disable-pip-version-check
+SIZE_cpu = 0.3 GB to download, 1.2 GB on disk
+SIZE_gpu = 2.6 GB to download, 5.1 GB on disk
+
+BOOK = $(PY) -c 'from jupyter_book.cli.main import main; main()' build . -W -n --keep-going
+
+book: .venv/ready ## build the book, and print the page to open
+	@$(BOOK) -q
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+serve: book ## build the book and serve it on localhost
+	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+lab: .venv/ready ## JupyterLab, opened on the chapters
+	$(PY) -m jupyterlab --notebook-dir chapters
+
+test: lint test-unit test-notebooks test-book ## everything that has to hold
+
+lint: .venv/ready ## ruff, over Python files and notebooks
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+UNIT = tests --ignore tests/book
+NOTEBOOKS_RUN = $(PY) -m pytest -p tests.regression.plugin --nbval --nbval-current-env \
+  -n auto --dist loadfile --regression-summary _build/regression.md \
+  --junitxml _build/regression.xml
+
+test-unit: .venv/ready ## the tests of utils, of the notebooks' definitions, of the tools
+	$(PY) -m pytest -q $(UNIT)
+
+# Where the data is nowhere to be had (exit status 3), scikit-learn's digits stand in.
+test-notebooks: .venv/ready ## re-execute and compare each notebook, short profile
+	@$(PY) -m utils; status=$$?; \
+	if [ $$status = 3 ]; then export BN_STANDIN=digits; elif [ $$status != 0 ]; then exit 1; fi; \
+	BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 chapters
+
+test-changed: .venv/ready ## the same, only where a change can have an effect
+	BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 --regression-changed chapters
+
+test-full: .venv/ready ## the same, full profile
+	$(NOTEBOOKS_RUN) --nbval-cell-timeout 7200 chapters
+
+test-book: .venv/ready ## build strictly, check links, look at each page in Chromium
+	$(PY) -m pytest -q tests/book
+
+test-gpu-env: ## install the GPU environment in .venv-gpu, test it with no GPU (5 GB)
+	@$(NEED_PYTHON)
+	@$(MAKE) --no-print-directory install VENV=.venv-gpu KIND=gpu
+	.venv-gpu/bin/python -m pytest --noconftest -q tests/gpu_env.py
+
+refresh: .venv/ready ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
+	$(PY) -m tests.regression.refresh $(NOTEBOOKS)
+
+bench: .venv/ready ## measure speed: a table, and benchmarks/latest.json
+	$(PY) -m benchmarks
+
+lock: ## compile the locks anew from pyproject.toml (needs uv on PATH)
+	for kind in cpu gpu; do uv pip compile pyproject.toml --quiet --extra $$kind \
+	--extra course --universal --python-version 3.10 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	-o requirements/$$kind.txt; done
+
+clean: ## remove what the others made
+	rm -rf .venv .venv-gpu _build .pytest_cache .ruff_cache benchmarks/latest.json
+	find . -name __pycache__ -prune -exec rm -rf {} +
