@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.regression import refresh
+from tests.regression import compare, refresh
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 6  # seconds a cell
@@ -80,7 +80,7 @@ def good(tmp_path_factory):
         cells.append(cell)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("BN_EPOCHS", raising=False)
+        patch.delenv(compare.SHORT_PROFILE, raising=False)
         assert refresh.refresh(path)
     short = nbformat.read(path.with_suffix(".short.json"), as_version=4)
     return nbformat.read(path, as_version=4), short
@@ -91,7 +91,8 @@ Run = collections.namedtuple("Run", "code output faults folder seconds")
 
 def regression_run(folder, *options, **environment):
     """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("BN_", "PYTEST_"))}
+    switches = compare.SHORT_PROFILE, compare.STAND_IN, "PYTEST_XDIST_WORKER_COUNT"
+    env = {k: v for k, v in os.environ.items() if k not in switches}
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.regression.plugin", "--nbval"]

@@ -190,7 +190,7 @@ def compare(stored, new, settings, prefix_lines=None):
     for where in [*stored, *(key for key in new if key not in stored)]:
         if where not in new or where not in stored:
             missing = where in stored
-            line = lines((stored if missing else new)[where])[0]
+            line = " / ".join(lines((stored if missing else new)[where])[:3])
             found = Difference(
                 where,
                 stored=line if missing else None,

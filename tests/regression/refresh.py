@@ -135,7 +135,7 @@ def run(path, environment):
     )
     start = time.perf_counter()
     with client.setup_kernel(
-        env={**os.environ, **environment}, stderr=subprocess.DEVNULL
+        env={**os.environ, **environment}, stderr=subprocess.DEVNULL, cleanup_kc=True
     ):
         aside(client, compare.figure_data_code())
         count = 0
