@@ -6,7 +6,6 @@ import sys
 import mxnet as mx
 import pytest
 import stub_cuda
-
 from utils import cuda, device
 
 SCRIPT = cuda.__file__

@@ -1,9 +1,8 @@
 """Accuracy, on numbers that one can count by hand."""
 
+import utils
 import pytest
 from mxnet import gluon, nd, npx
-
-import utils
 
 
 @pytest.fixture

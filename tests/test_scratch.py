@@ -4,12 +4,11 @@ They are compared with float64 NumPy, written here from the paper's equations, a
 with numerical gradients.
 """
 
+import utils
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, nd
-
-import utils
 
 scratch = utils.definitions("batch-norm-scratch")
 LAYERS = [scratch.batch_norm, scratch.fast_batch_norm]

@@ -2,12 +2,11 @@
 
 import re
 
+import utils
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd, npx
-
-import utils
 
 
 def test_epochs_runs_all_of_them(monkeypatch, capfd):

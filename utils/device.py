@@ -10,7 +10,6 @@ import sys
 import warnings
 
 import mxnet as mx
-
 from utils.cuda import ask_driver, run_bounded
 
 # The first operation on a GPU loads half a gigabyte of machine code from disk.

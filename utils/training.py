@@ -10,7 +10,6 @@ import time
 
 from mxnet import autograd, gluon
 from tqdm import tqdm
-
 from utils.metrics import _hits, evaluate_accuracy, split_and_load
 
 
