@@ -17,14 +17,15 @@ from sphinx.util.nodes import make_refnode
 RUN_LOCALLY = """\
 :::{{admonition}} Run this chapter yourself
 :class: tip run-locally
-With Git, Make and Python 3.10 or 3.11, on Linux (one download of about 1 GB):
+On Linux with Git, Make and Python 3.10 or 3.11 (`make` downloads 0.3 GB):
 ```console
-$ git clone {url} batch-norm-course
-$ cd batch-norm-course && make lab
+$ git clone {url}
+$ cd {repository} && make lab
 ```
 Or download {{download}}`the notebook <{name}.ipynb>`, or run it with nothing installed
-[on Binder]({binder}/v2/gh/{slug}/{branch}?urlpath=lab/tree/{doc}.ipynb). Google Colab
-can't run it: MXNet 1.9.1 needs numpy 1.23, which Colab's Python is too new for.
+[on Binder]({binder}/v2/gh/{owner}/{repository}/{branch}?urlpath=lab/tree/{doc}.ipynb).
+Google Colab can't run it: MXNet 1.9.1 needs NumPy 1.23, which Colab's Python is too
+new for.
 :::
 """
 
@@ -52,9 +53,11 @@ def add_run_locally(app, docname, source):
     notebook = json.loads(source[0])
     theme = app.config.html_theme_options
     url = theme["repository_url"]
+    owner, repository = url.split("/")[-2:]
     text = RUN_LOCALLY.format(
         url=url,
-        slug="/".join(url.split("/")[-2:]),
+        owner=owner,
+        repository=repository,
         branch=theme["repository_branch"],
         binder=theme["launch_buttons"]["binderhub_url"],
         doc=docname,

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
@@ -168,13 +169,19 @@ def results_table(root, link=CELL):
 
 def with_results(readme, root):
     """The text `readme` with the present table of results between its marks."""
-    before, _, after = readme.split(MARK)
+    parts = readme.split(MARK)
+    if len(parts) != 3:
+        raise ValueError(
+            f"Expected the line {MARK} twice, found it {len(parts) - 1} times. Write "
+            "it before and after where the table of results belongs."
+        )
+    before, _, after = parts
     rows = results_table(root, FILE)
     return "\n".join([before + MARK, *rows, MARK + after])
 
 
 class StoredDirective(SphinxDirective):
-    """Parses the Markdown that `lines` returns, in place of the directive."""
+    """Stands for what `stored` makes of the notebooks below `root`."""
 
     has_content = True
 
@@ -183,31 +190,33 @@ class StoredDirective(SphinxDirective):
         for path in (self.root / "chapters").glob("*.ipynb"):
             self.env.note_dependency(str(path))
         try:
-            lines = self.lines()
+            return self.stored()
         except (ValueError, KeyError) as error:
             raise self.error(str(error)) from error
+
+    def parse(self, lines):
         return self.parse_text_to_nodes(StringList(lines, self.get_location()))
 
 
 class Chapters(StoredDirective):
-    def lines(self):
-        return chapters_table(self.root, self.content)
+    def stored(self):
+        return self.parse(chapters_table(self.root, self.content))
 
 
 class Status(StoredDirective):
-    def lines(self):
-        return status_table(self.root)
+    def stored(self):
+        return self.parse(status_table(self.root))
 
 
 class Results(StoredDirective):
-    def lines(self):
-        return results_table(self.root)
+    def stored(self):
+        return self.parse(results_table(self.root))
 
 
 class Figure(StoredDirective):
     required_arguments = 2
 
-    def lines(self):
+    def stored(self):
         chapter, name = self.arguments
         png, alt, caption = Stored(self.root, chapter).figure(name)
         # Beside the doctrees, from where Sphinx copies it into the book.
@@ -215,13 +224,10 @@ class Figure(StoredDirective):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
         folder = Path(self.env.doc2path(self.env.docname)).parent
-        return [
-            f"```{{figure}} {os.path.relpath(path, folder)}",
-            f":alt: {alt}",
-            "",
-            f"{caption} From [](/chapters/{chapter}.ipynb).",
-            "```",
-        ]
+        image = nodes.image(uri=os.path.relpath(path, folder), alt=alt)
+        source = f"{caption} From [](/chapters/{chapter}.ipynb)."
+        text, messages = self.parse_inline(source)
+        return [nodes.figure("", image, nodes.caption("", "", *text)), *messages]
 
 
 def setup(app):

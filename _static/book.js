@@ -76,6 +76,10 @@ function goToFoundSection() {
 }
 
 addEventListener("DOMContentLoaded", () => {
+  // docutils calls the bibliography a list, but its entries no list items.
+  document.querySelectorAll(".citation-list").forEach((list) => {
+    list.removeAttribute("role");
+  });
   document.querySelectorAll("details.quiz").forEach(makeQuiz);
   document.querySelectorAll(".cell_input").forEach(makeFoldable);
 });

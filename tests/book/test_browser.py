@@ -1,0 +1,215 @@
+"""The book in a real Chromium, with every other host blocked."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+MEGABYTE = 1_000_000
+HEADINGS = (
+    "[...document.querySelectorAll('main :is(h1, h2, h3, h4, h5, h6)')]"
+    ".filter(heading => heading.checkVisibility())"
+)
+
+
+def chapter(book):
+    return next(name for name in book.pages if name.endswith("batch-norm-scratch.html"))
+
+
+def test_no_page_asks_another_host_or_complains(visits):
+    complaints = [
+        f"{name}: {complaint}"
+        for name, seen in visits.items()
+        for complaint in seen.complaints
+    ]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_pages_opened_from_the_disk_are_complete_too(book, visit):
+    complaints = []
+    for name in book.pages:
+        if name != "404.html":  # only ever shown by a server
+            seen = visit((book.html / name).as_uri())
+            complaints += [f"{name}: {text}" for text in seen.complaints]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_no_page_is_heavier_than_one_and_a_half_megabytes(visits, capsys):
+    weights = {name: sum(seen.weights) / MEGABYTE for name, seen in visits.items()}
+    with capsys.disabled():
+        print("\n" + "\n".join(f"{mb:.2f} MB {name}" for name, mb in weights.items()))
+    assert max(weights.values()) <= 1.5
+
+
+def test_the_first_page_is_drawn_within_a_second(site, visit):
+    page = visit(site + "index.html").page
+    drawn = page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    )
+    assert drawn < 1000
+
+
+def test_every_formula_is_typeset(visits):
+    raw = {}
+    for name, seen in visits.items():
+        formulas = seen.page.locator(".math").count()
+        typeset = seen.page.locator(".math:has(.katex):not(:has(.katex-error))").count()
+        text = seen.page.evaluate("document.querySelector('article')?.innerText ?? ''")
+        if formulas != typeset or "\\(" in text or "\\[" in text:
+            raw[name] = f"{formulas - typeset} of {formulas} formulas are not typeset"
+    assert not raw, raw
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_finds_nothing_serious(visits, theme):
+    found = []
+    for name, seen in visits.items():
+        seen.page.emulate_media(color_scheme=theme)
+        seen.page.wait_for_function(
+            f"document.documentElement.dataset.theme === '{theme}'"
+        )
+        for violation in Axe().run(seen.page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                nodes = "; ".join(node["html"][:150] for node in violation["nodes"][:3])
+                found.append(f"{name}: {violation['id']}: {nodes}")
+    assert not found, "\n".join(found)
+
+
+def test_headings_are_in_order(visits):
+    wrong = []
+    for name, seen in visits.items():
+        levels = seen.page.evaluate(f"{HEADINGS}.map(h => Number(h.tagName[1]))")
+        steps = zip([0, *levels], levels, strict=False)
+        if levels.count(1) != 1 or any(low > high + 1 for high, low in steps):
+            wrong.append(f"{name}: {levels}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_page_scrolls_sideways_on_a_phone(visits):
+    wide = {}
+    for name, seen in visits.items():
+        seen.page.set_viewport_size({"width": 360, "height": 740})
+        width = seen.page.evaluate("document.documentElement.scrollWidth")
+        seen.page.set_viewport_size({"width": 1280, "height": 900})
+        if width > 360:
+            wide[name] = width
+    assert not wide, wide
+
+
+def test_the_theme_toggles_and_is_remembered(site, visit):
+    page = visit(site + "index.html").page
+    theme = "document.documentElement.dataset.theme"
+    seen = set()
+    for _ in range(3):
+        page.locator(".theme-switch-button:visible").first.click()
+        seen.add(page.evaluate(theme))
+    assert seen == {"light", "dark"}
+    last = page.evaluate(theme)
+    page.reload()
+    assert page.evaluate(theme) == last
+
+
+def test_search_leads_to_the_right_section(site, visit):
+    page = visit(site + "search.html?q=moving+variance").page
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    titles = results.all_inner_texts()
+    found = next(i for i, title in enumerate(titles) if "from scratch" in title)
+    results.nth(found).click()
+    page.wait_for_load_state("networkidle")
+    heading = page.evaluate(
+        f"{HEADINGS}.findLast(h => h.getBoundingClientRect().top < 200).innerText"
+    )
+    section = page.locator("section", has_text=heading).last
+    assert "moving" in section.inner_text() and "variance" in section.inner_text()
+    assert page.evaluate("scrollY") > 500, "the page was left at its top"
+
+
+def test_search_is_open_to_the_keyboard(site, visit):
+    page = visit(site + "index.html").page
+    page.keyboard.press("Control+k")
+    page.keyboard.type("moving variance")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=*")
+    page.locator("#search-results li a").first.wait_for()
+
+
+def test_a_solution_unfolds_by_keyboard(book, site, visit):
+    page = visit(site + chapter(book)).page
+    solution = page.locator(".solution.dropdown").first
+    body = solution.locator("section, .cell, p:not(.admonition-title)").last
+    assert not body.is_visible()
+    solution.locator("button").first.focus()
+    page.keyboard.press("Enter")
+    body.wait_for(state="visible")
+
+
+def test_a_question_is_answered_by_keyboard(book, site, visit):
+    page = visit(site + chapter(book)).page
+    answer = page.locator("details.quiz").first
+    right = int(answer.get_attribute("data-answer"))
+    quiz = page.locator("fieldset.quiz").first
+    status = quiz.locator("[role=status]")
+    assert not answer.evaluate("details => details.open")
+
+    quiz.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert "Choose" in status.inner_text()
+
+    quiz.locator("input").first.focus()
+    page.keyboard.press("ArrowUp")  # the last one
+    options = quiz.locator("input").count()
+    if right == options:
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert "Not this one" in status.inner_text()
+
+    quiz.locator("input:checked").focus()
+    while page.evaluate("Number(document.activeElement.value)") != right:
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert "Right" in status.inner_text()
+    assert answer.evaluate("details => details.open")
+
+
+def test_code_folds_and_copies(book, site, visit):
+    page = visit(site + chapter(book)).page
+    cell = page.locator(".cell_input").first
+    assert cell.locator("button.copybtn").count() == 1
+    button = cell.locator(".fold-code")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert not cell.locator("pre").is_visible()
+    assert button.get_attribute("aria-expanded") == "false"
+    page.keyboard.press("Enter")
+    assert cell.locator("pre").is_visible()
+
+
+def test_long_outputs_scroll(book, site, visit):
+    page = visit(site + chapter(book)).page
+    tallest = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.cell_output pre')]"
+        ".map(pre => pre.clientHeight))"
+    )
+    assert 0 < tallest < 500
+
+
+def test_a_wrong_address_shows_the_404_page(site, visit):
+    seen = visit(site + "chapters/no-such-page.html")
+    assert "not found" in seen.page.inner_text("article h1").lower()
+    assert [c for c in seen.complaints if "404 (" not in c] == []
+    seen.page.locator("nav a.reference", has_text="Glossary").first.click()
+    seen.page.wait_for_url("**/chapters/glossary.html")
+
+
+def test_the_pdf_has_every_formula_and_figure(book, browser, tmp_path):
+    import pdf
+
+    page = pdf.build_one_page(tmp_path)
+    opened = browser.new_page()
+    opened.goto(page.as_uri(), wait_until="networkidle")
+    formulas = opened.locator(".math").count()
+    assert formulas == opened.locator(".math:has(.katex)").count() > 0
+    figures = opened.locator("img[src*=_images]").count()
+    opened.close()
+    assert figures >= len(list((book.html / "_images").glob("*.png"))) > 0

@@ -1,0 +1,129 @@
+"""Tables and pictures read from notebooks: small notebooks, no build."""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "_ext"))
+
+import stored
+
+PROVENANCE = {
+    "device": "cpu(0)",
+    "processor": "Xeon",
+    "packages": {"mxnet": "1.9.1", "numpy": "1.23.5"},
+    "seed": 42,
+    "date": "2026-11-21",
+    "seconds": 312.4,
+    "profile": "full",
+}
+RESULTS = """
+- chapter: lesson
+  network: A network
+  dataset: MNIST
+  batch: 64
+  learning rate: 0.001
+  epochs: 10
+  figures:
+    - {name: "test accuracy, last epoch", published: "0.9937", measured: accuracy}
+"""
+
+
+def glued(name, value):
+    return {
+        "output_type": "display_data",
+        "data": {stored.GLUE: repr(value)},
+        "metadata": {"scrapbook": {"name": name, "mime_prefix": "any"}},
+    }
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A book with one chapter, that glues an accuracy and draws a figure."""
+    picture = {"image/png": base64.b64encode(b"a picture").decode()}
+    figure = {"name": "fig-curve", "caption": "A curve."}
+    cells = [
+        {
+            "cell_type": "markdown",
+            "id": "title",
+            "metadata": {},
+            "source": "# A lesson",
+        },
+        {
+            "cell_type": "code",
+            "id": "train",
+            "metadata": {"mystnb": {"figure": figure, "image": {"alt": "It rises."}}},
+            "source": "",
+            "outputs": [
+                glued("accuracy", 0.99124),
+                {"output_type": "display_data", "data": picture, "metadata": {}},
+            ],
+        },
+    ]
+    (tmp_path / "chapters").mkdir()
+    notebook = {"cells": cells, "metadata": {"provenance": PROVENANCE}}
+    (tmp_path / "chapters" / "lesson.ipynb").write_text(json.dumps(notebook))
+    (tmp_path / "chapters" / "results.yml").write_text(RESULTS)
+    return tmp_path
+
+
+def test_the_map_shows_time_by_device_and_date(root):
+    row = stored.chapters_table(root, ["lesson: Learn: it."])[-1]
+    assert row == (
+        "| [A lesson](/chapters/lesson.ipynb) | Learn: it. | 5 min | – | 2026-11-21 |"
+    )
+
+
+def test_a_chapter_never_run_in_full_says_so(root):
+    path = root / "chapters" / "lesson.ipynb"
+    notebook = json.loads(path.read_text())
+    del notebook["metadata"]["provenance"]
+    path.write_text(json.dumps(notebook))
+    assert stored.chapters_table(root, ["lesson: x"])[-1].endswith("| – | – | never |")
+    assert "| never | – | – | – | – |" in stored.status_table(root)[-1]
+
+
+def test_the_status_names_device_and_versions(root):
+    assert stored.status_table(root)[-1].endswith(
+        "| 2026-11-21 | 5 min | cpu(0), Xeon | 42 | mxnet 1.9.1, numpy 1.23.5 |"
+    )
+
+
+def test_results_are_rounded_as_the_published_ones_and_linked_to_the_cell(root):
+    assert stored.results_table(root)[-1] == (
+        "| {ref}`A network, MNIST <lesson#train>` | 64 | 0.001 | 10 "
+        "| test accuracy, last epoch | 0.9937 | 0.9912 | cpu(0) |"
+    )
+
+
+def test_readme_gets_the_table_between_its_marks(root):
+    readme = f"before\n{stored.MARK}\nold\n{stored.MARK}\nafter\n"
+    new = stored.with_results(readme, root)
+    assert new.startswith(f"before\n{stored.MARK}\n| Run") and new.endswith("\nafter\n")
+    assert "[A network, MNIST](chapters/lesson.ipynb)" in new and "old" not in new
+    assert stored.with_results(new, root) == new
+
+
+def test_readme_without_marks_is_an_error(root):
+    with pytest.raises(ValueError, match="twice, found it 0 times. Write it before"):
+        stored.with_results("no marks", root)
+
+
+def test_a_value_that_no_cell_glued_is_named_with_those_there_are(root):
+    with pytest.raises(ValueError, match='a value "loss", found accuracy. Glue it'):
+        stored.Stored(root, "lesson").value("loss")
+
+
+def test_a_figure_is_found_by_name(root):
+    lesson = stored.Stored(root, "lesson")
+    assert lesson.figure("fig-curve") == (b"a picture", "It rises.", "A curve.")
+    with pytest.raises(ValueError, match='"fig-x" in .* found fig-curve. Correct'):
+        lesson.figure("fig-x")
+
+
+def test_a_chapter_that_does_not_exist_is_an_error(root):
+    with pytest.raises(ValueError, match="chapters/other.ipynb, found no such file"):
+        stored.Stored(root, "other")
