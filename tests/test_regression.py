@@ -14,11 +14,12 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
-from tests.regression import compare, refresh
+from tests.regression import compare, plugin, refresh
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 6  # seconds a cell
@@ -91,7 +92,12 @@ Run = collections.namedtuple("Run", "code output faults folder seconds")
 
 def regression_run(folder, *options, **environment):
     """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
-    switches = compare.SHORT_PROFILE, compare.STAND_IN, "PYTEST_XDIST_WORKER_COUNT"
+    switches = (
+        compare.SHORT_PROFILE,
+        compare.STAND_IN,
+        "OMP_NUM_THREADS",
+        "PYTEST_XDIST_WORKER_COUNT",
+    )
     env = {k: v for k, v in os.environ.items() if k not in switches}
     start = time.perf_counter()
     done = subprocess.run(
@@ -320,7 +326,7 @@ def faulty(good, tmp_path_factory):
         edit(notebook)
         write(folder, name, notebook)
     write(folder, "good", good[0])
-    return regression_run(folder, "-n", "2", "--dist", "loadfile")
+    return regression_run(folder, "-n", "auto", "--dist", "loadfile")
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -463,3 +469,26 @@ def test_runs_again_only_what_has_changed(good, tmp_path):
     write(tmp_path, "b", nbformat.read(tmp_path / "a.ipynb", as_version=4))
     (tmp_path / "utils/part.py").write_text("one = 2\n")
     assert ran() == (0, ["a", "b"])
+
+
+@pytest.mark.parametrize("gpu, workers", [(False, min(2, plugin.cores())), (True, 0)])
+def test_one_process_a_core_and_one_alone_on_a_gpu(tmp_path, monkeypatch, gpu, workers):
+    for name in "a.ipynb", "b.ipynb":
+        (tmp_path / name).touch()
+    real = os.path.exists
+    monkeypatch.setattr(
+        os.path, "exists", lambda path: gpu if "nvidia" in str(path) else real(path)
+    )
+    config = SimpleNamespace(args=[str(tmp_path)])
+    assert plugin.pytest_xdist_auto_num_workers(config) == workers
+
+
+def test_processes_share_the_threads(good, tmp_path):
+    notebook = copy.deepcopy(good[0])
+    notebook.cells = notebook.cells[:1]
+    more("imports", "print(os.environ['OMP_NUM_THREADS'], 'threads')")(notebook)
+    for name in "a", "b":
+        write(tmp_path, name, notebook)
+    run = regression_run(tmp_path, "-n", "2", "--dist", "loadfile")
+    for name in "a", "b":
+        assert f"{max(1, plugin.cores() // 2)} threads" in run.faults[name, "imports"]

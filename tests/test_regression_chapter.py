@@ -88,7 +88,7 @@ def mistaken(chapter, tmp_path_factory):
         source(cell, old, new)(notebook)
         write(folder, name, notebook)
     write(folder, "good", good)
-    return regression_run(folder, "-n", "2", "--dist", "loadfile")
+    return regression_run(folder, "-n", "auto", "--dist", "loadfile")
 
 
 @pytest.mark.parametrize("name", MISTAKES)

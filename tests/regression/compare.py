@@ -316,7 +316,7 @@ def skeleton(line, whole=True):
         return "0.0"
 
     line = re.sub(r"\s+", " ", NUMBER.sub(blank, line))
-    return re.sub(r"(?<=[\[(]) | (?=[\])])", "", line).strip()
+    return re.sub(r"(?<=[\[(]) | (?=[\]),])", "", line).strip()
 
 
 def is_whole(number):
@@ -347,14 +347,14 @@ def compare_numbers(stored, new, opened, scale, settings):
     """Compare the numbers of two lines of one skeleton: (marks, notes, share)."""
     marks, notes, share = ([], []), [], 0.0
     for old, now in zip(*map(NUMBER.finditer, (stored, new)), strict=True):
-        expected, before = float(old[0]), stored[: old.start()]
+        whole, before = is_whole(old[0]), stored[: old.start()]
+        expected, found = map(int if whole else float, (old[0], now[0]))
         inside = opened + before.count("[") - before.count("]") > 0
-        allowed = settings.allowed(
-            expected, before, scale if inside else 0.0, is_whole(old[0])
-        )
-        off = abs(float(now[0]) - expected)
-        if off <= allowed:
-            share = max(share, off / allowed if off else 0.0)
+        allowed = settings.allowed(expected, before, scale if inside else 0.0, whole)
+        off = abs(found - expected)
+        # 0.51 - 0.5 is a little more than 0.01.
+        if off <= allowed * (1 + 1e-9):
+            share = max(share, min(1.0, off / allowed) if off else 0.0)
             continue
         marks[0].append(old.span())
         marks[1].append(now.span())
