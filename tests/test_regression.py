@@ -52,6 +52,13 @@ CELLS = {
         axs[1].imshow(A)
         axs[0].legend();
     """,
+    "shapes": """
+        plt.bar(["a", "b"], A[0, :2])
+        plt.fill_between([0, 1], A[1, :2], color="C1")
+        plt.scatter([0, 1], A[2, :2], c=[1, 2])
+        plt.text(0.5, 1, f"{A.mean():.3f}")
+        plt.show()
+    """,
     "sum": 'print(f"sum {A.sum():.4f}, {A.size} numbers in {id(A):#x}")',
     "last": 'print("done")',
 }
@@ -242,6 +249,36 @@ FAULTS = {
         "curve",
         ["image 1 (3, 4)", "image 1 (4, 3)"],
     ),
+    "wrong_bar": (
+        source("shapes", "A[0, :2]", "A[0, :2] * [1, 1.001]"),
+        "shapes",
+        ["output 1, figure", "2 bars y", "-1.039984 became -1.04102"],
+    ),
+    "wrong_area": (
+        source("shapes", "A[1, :2]", "A[1, :2] * [1.001, 1]"),
+        "shapes",
+        ["output 1, figure", "collection 1 y", "-1.951035 became -1.95298"],
+    ),
+    "wrong_point": (
+        source("shapes", "A[2, :2]", "A[2, :2] * [1, 1.001]"),
+        "shapes",
+        ["output 1, figure", "collection 2 y", "-0.8530439 became -0.85389"],
+    ),
+    "wrong_color": (
+        source("shapes", "c=[1, 2]", "c=[1, 3]"),
+        "shapes",
+        ["output 1, figure", "collection 2 colors", "2.0 became 3.0"],
+    ),
+    "wrong_label": (
+        source("shapes", '["a", "b"]', '["a", "c"]'),
+        "shapes",
+        ["output 1, figure", "x ticks ['a', 'b']", "x ticks ['a', 'c']"],
+    ),
+    "wrong_text": (
+        source("shapes", "A.mean()", "A.mean() + 0.001"),
+        "shapes",
+        ["output 1, figure", "-0.142 became -0.141"],
+    ),
     "never_executed": (clear, "array", ["never executed", "Run make refresh"]),
     "out_of_order": (swap, "train", ["out of order", "number 3", "as In [4]"]),
     "exception": (
@@ -307,7 +344,7 @@ FAULTS = {
 }
 # Cells that the same fault makes red as well: they use A, or took the swapped place.
 CASCADES = {
-    "another_seed": {"curve", "sum"},
+    "another_seed": {"curve", "shapes", "sum"},
     "out_of_order": {"accuracy"},
     "skipped": {"curve"},
 }
@@ -344,13 +381,13 @@ def test_fault_is_red_and_told(faulty, name):
 def test_other_notebooks_run_though_some_hang(faulty):
     assert faulty.code == 1
     assert not [cell for notebook, cell in faulty.faults if notebook == "good"]
-    assert re.search(r"^good.ipynb +\d+ s +6 +1 +0 +0 +0 ", faulty.output, re.M)
+    assert re.search(r"^good.ipynb +\d+ s +7 +1 +0 +0 +0 ", faulty.output, re.M)
 
 
 def test_dead_kernel_is_noticed_at_once_and_ends_the_notebook(faulty):
     row = re.search(r"^kernel_died.ipynb +(\d+) s.*", faulty.output, re.M)
     assert int(row[1]) < TIMEOUT
-    assert row[0].split()[3:8] == ["4", "1", "0", "1", "1"]  # "last" was not run
+    assert row[0].split()[3:8] == ["5", "1", "0", "1", "1"]  # "last" was not run
 
 
 def test_summary_shows_both_sides_with_the_numbers_marked(faulty):
@@ -359,7 +396,7 @@ def test_summary_shows_both_sides_with_the_numbers_marked(faulty):
     assert "<b>0.746</b>" in row and "off by 0.066" in row
     assert "### accuracy_off.ipynb, cell 3 (train)" in summary
     assert re.search(
-        r"^\| digit_in_array.ipynb \| \d+ s \| 5 \| 1 \| 0 \|", summary, re.M
+        r"^\| digit_in_array.ipynb \| \d+ s \| 6 \| 1 \| 0 \|", summary, re.M
     )
 
 
@@ -369,7 +406,7 @@ def test_shows_the_share_of_the_tolerance_that_was_used(good, tmp_path):
     write(tmp_path, "near", notebook)
     run = regression_run(tmp_path)
     assert run.code == 0, run.output
-    assert re.search(r"^near.ipynb +\d+ s +6 +1 +0 +0 +0 +50%", run.output, re.M)
+    assert re.search(r"^near.ipynb +\d+ s +7 +1 +0 +0 +0 +50%", run.output, re.M)
     assert 'name="outcome" value="tolerated"' in (tmp_path / "junit.xml").read_text()
 
 
@@ -433,7 +470,7 @@ def test_fault_in_the_short_profile(short, name):
 def test_short_profile_passes_with_its_reference(short):
     assert short.code == 1
     assert not [cell for notebook, cell in short.faults if notebook == "good"]
-    assert re.search(r"^good.ipynb +\d+ s +6 +1 +0 +0 +0 ", short.output, re.M)
+    assert re.search(r"^good.ipynb +\d+ s +7 +1 +0 +0 +0 ", short.output, re.M)
 
 
 def test_stand_in_leaves_out_what_depends_on_the_data(good, tmp_path):
@@ -442,8 +479,8 @@ def test_stand_in_leaves_out_what_depends_on_the_data(good, tmp_path):
     write(tmp_path, "other_data", notebook)
     run = regression_run(tmp_path, BN_STANDIN="digits")
     assert run.code == 0, run.output
-    assert re.search(r"^other_data.ipynb +\d+ s +4 +0 +3 +0 +0 ", run.output, re.M)
-    for cell in "3 (train)", "4 (accuracy)", "6 (sum)":
+    assert re.search(r"^other_data.ipynb +\d+ s +5 +0 +3 +0 +0 ", run.output, re.M)
+    for cell in "3 (train)", "4 (accuracy)", "7 (sum)":
         left_out = f"left out: other_data.ipynb, cell {cell}: depends on the data, and"
         assert left_out in run.output
 
