@@ -71,7 +71,10 @@ function goToFoundSection() {
   const sections = [...document.querySelectorAll("article section[id]")];
   const found =
     sections.find((section) => has(section.querySelector("h2, h3"))) ??
-    sections.find((section) => has(section) && !has(section.querySelector("section")));
+    sections.find(
+      (section) =>
+        has(section) && ![...section.querySelectorAll("section")].some(has),
+    );
   found?.scrollIntoView();
 }
 
