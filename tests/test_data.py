@@ -16,14 +16,13 @@ import threading
 import time
 from pathlib import Path
 
+import utils
 import mxnet as mx
 import numpy as np
 import pytest
+from utils import data
 from loopback import Mirror, send
 from mxnet import nd, npx
-
-import utils
-from utils import data
 
 REAL = os.environ.get("BN_DATA_DIR")
 NAMES = list(data.FILES)
