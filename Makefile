@@ -28,7 +28,8 @@ env-gpu: ## the environment in .venv, for a GPU, whatever is found here
 	@"$(PYTHON)" utils/cuda.py || true
 	@$(MAKE) --no-print-directory install VENV=.venv KIND=gpu
 
-.venv/ready: requirements/cpu.txt requirements/gpu.txt pyproject.toml
+# On pyproject.toml it depends through the locks, which a test compares with it.
+.venv/ready: requirements/cpu.txt requirements/gpu.txt
 	@$(NEED_PYTHON)
 	@if "$(PYTHON)" utils/cuda.py; then kind=gpu; else kind=cpu; fi; \
 	$(MAKE) --no-print-directory install VENV=.venv KIND=$$kind
