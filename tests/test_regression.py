@@ -523,9 +523,10 @@ def test_one_process_a_core_and_one_alone_on_a_gpu(tmp_path, monkeypatch, gpu, w
 def test_processes_share_the_threads(good, tmp_path):
     notebook = copy.deepcopy(good[0])
     notebook.cells = notebook.cells[:1]
-    more("imports", "print(os.environ['OMP_NUM_THREADS'], 'threads')")(notebook)
-    for name in "a", "b":
-        write(tmp_path, name, notebook)
-    run = regression_run(tmp_path, "-n", "2", "--dist", "loadfile")
-    for name in "a", "b":
-        assert f"{max(1, plugin.cores() // 2)} threads" in run.faults[name, "imports"]
+    more("imports", "print(os.environ.get('OMP_NUM_THREADS'), 'threads')")(notebook)
+    for names, threads in ("a", None), ("ab", plugin.cores() // 2 or None):
+        for name in names:
+            write(tmp_path, name, notebook)
+        run = regression_run(tmp_path, "-n", "auto", "--dist", "loadfile")
+        for name in names:
+            assert f"{threads} threads" in run.faults[name, "imports"]

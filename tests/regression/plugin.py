@@ -49,7 +49,7 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config):
     """One process a notebook as far as there are cores, which share the threads.
 
