@@ -89,9 +89,14 @@ class Stored:
 
 
 def duration(seconds):
+    # With spaces, and below hyphens, at which no line breaks.
     if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
+        return f"{seconds:.0f}\u00a0s"
+    return f"{seconds / 60:.0f}\u00a0min"
+
+
+def date(provenance):
+    return provenance["date"].replace("-", "\u2011") if provenance else "never"
 
 
 def row(*columns):
@@ -112,9 +117,8 @@ def chapters_table(root, lines):
             duration(stored.provenance["seconds"]) if stored.ran_on(kind) else "–"
             for kind in ("cpu", "gpu")
         ]
-        date = stored.provenance["date"] if stored.provenance else "never"
         link = f"[{stored.title}](/chapters/{stored.chapter}.ipynb)"
-        rows.append(row(link, does.strip(), *times, date))
+        rows.append(row(link, does.strip(), *times, date(stored.provenance)))
     return rows
 
 
@@ -125,12 +129,12 @@ def status_table(root):
         link = f"[{stored.title}](/chapters/{path.name})"
         ran = stored.provenance
         if ran is None:
-            rows.append(row(link, "never", *"––––"))
+            rows.append(row(link, date(ran), *"––––"))
             continue
         versions = ", ".join(f"{k} {v}" for k, v in ran["packages"].items())
         device = f"{ran['device']}, {ran['processor']}"
         time = duration(ran["seconds"])
-        rows.append(row(link, ran["date"], time, device, ran["seed"], versions))
+        rows.append(row(link, date(ran), time, device, ran["seed"], versions))
     return rows
 
 
@@ -139,31 +143,27 @@ FILE = "[{text}](chapters/{chapter}.ipynb)"
 
 
 def results_table(root, link=CELL):
-    """Published against measured, one row a run of chapters/results.yml."""
-    rows = table(
-        "Run", "Batch", "Learning rate", "Epochs", "Figure", "Published", "Here", "On"
-    )
+    """Published beside measured, one row a figure of chapters/results.yml."""
+    rows = table("Run", "Setting", "Figure", "Published", "Here", "On")
     runs = Path(root) / "chapters" / "results.yml"
     for run in yaml.safe_load(runs.read_text(encoding="utf-8")):
         stored = Stored(root, run["chapter"])
-        names, published, measured = [], [], []
+        device = stored.provenance["device"] if stored.provenance else "–"
+        name = f"{run['network']}, {run['dataset']}"
+        setting = (
+            f"batch {run['batch']}, learning rate {run['learning rate']}, "
+            f"{run['epochs']} epochs"
+        )
         for figure in run["figures"]:
             value, cell = stored.value(figure["measured"])
             decimals = len(figure["published"].partition(".")[2])
-            names.append(figure["name"])
-            published.append(figure["published"])
-            measured.append(f"{value:.{decimals}f}")
-        text = f"{run['network']}, {run['dataset']}"
-        rows.append(
-            row(
-                link.format(text=text, chapter=run["chapter"], cell=cell),
-                run["batch"],
-                run["learning rate"],
-                run["epochs"],
-                *map("<br>".join, (names, published, measured)),
-                stored.provenance["device"] if stored.provenance else "–",
+            here = link.format(
+                text=f"{value:.{decimals}f}", chapter=run["chapter"], cell=cell
             )
-        )
+            rows.append(
+                row(name, setting, figure["name"], figure["published"], here, device)
+            )
+            name = setting = ""  # said once a run
     return rows
 
 

@@ -73,7 +73,8 @@ def root(tmp_path):
 def test_the_map_shows_time_by_device_and_date(root):
     row = stored.chapters_table(root, ["lesson: Learn: it."])[-1]
     assert row == (
-        "| [A lesson](/chapters/lesson.ipynb) | Learn: it. | 5 min | – | 2026-11-21 |"
+        "| [A lesson](/chapters/lesson.ipynb) | Learn: it. "
+        "| 5\u00a0min | – | 2026\u201111\u201121 |"
     )
 
 
@@ -88,14 +89,15 @@ def test_a_chapter_never_run_in_full_says_so(root):
 
 def test_the_status_names_device_and_versions(root):
     assert stored.status_table(root)[-1].endswith(
-        "| 2026-11-21 | 5 min | cpu(0), Xeon | 42 | mxnet 1.9.1, numpy 1.23.5 |"
+        "| 2026\u201111\u201121 | 5\u00a0min | cpu(0), Xeon | 42 "
+        "| mxnet 1.9.1, numpy 1.23.5 |"
     )
 
 
 def test_results_are_rounded_as_the_published_ones_and_linked_to_the_cell(root):
     assert stored.results_table(root)[-1] == (
-        "| {ref}`A network, MNIST <lesson#train>` | 64 | 0.001 | 10 "
-        "| test accuracy, last epoch | 0.9937 | 0.9912 | cpu(0) |"
+        "| A network, MNIST | batch 64, learning rate 0.001, 10 epochs "
+        "| test accuracy, last epoch | 0.9937 | {ref}`0.9912 <lesson#train>` | cpu(0) |"
     )
 
 
@@ -103,7 +105,7 @@ def test_readme_gets_the_table_between_its_marks(root):
     readme = f"before\n{stored.MARK}\nold\n{stored.MARK}\nafter\n"
     new = stored.with_results(readme, root)
     assert new.startswith(f"before\n{stored.MARK}\n| Run") and new.endswith("\nafter\n")
-    assert "[A network, MNIST](chapters/lesson.ipynb)" in new and "old" not in new
+    assert "[0.9912](chapters/lesson.ipynb)" in new and "old" not in new
     assert stored.with_results(new, root) == new
 
 
