@@ -9,7 +9,7 @@ Every output of every code cell is compared, by these rules:
 * Whole numbers have to be equal. Numbers with a point or an exponent may differ
   by 1e-6 of the stored one, and inside brackets, as in a printed array, also by
   1e-6 of the largest one there (what is left where numbers cancel). That is what
-  float32 leaves open in a small computation; a number that is printed with six
+  float32 leaves open in a small computation; a number that is printed with five
   digits or fewer has to be the same.
 * Durations (``12.3 s``, ``1 min 3 s``), rates (``2,700 images/s``), memory
   addresses and the line "Computing on …" are not compared.
