@@ -47,7 +47,7 @@ QUIETLY = --quiet --disable-pip-version-check
 SIZE_cpu = 0.3 GB to download, 1.2 GB on disk
 SIZE_gpu = 2.6 GB to download, 5.1 GB on disk
 
-BOOK = $(PY) -c 'from jupyter_book.cli.main import main; main()' build . -W -n --keep-going
+BOOK = $(PY) -c 'from jupyter_book.cli.main import main; main()' build . --all -W -n --keep-going
 
 book: .venv/ready ## build the book, and print the page to open
 	@$(BOOK) -q
@@ -55,6 +55,9 @@ book: .venv/ready ## build the book, and print the page to open
 
 serve: book ## build the book and serve it on localhost
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+pdf: book ## print the book into one file, _build/pdf/book.pdf (needs Chromium)
+	$(PY) _ext/pdf.py
 
 lab: .venv/ready ## JupyterLab, opened on the chapters
 	$(PY) -m jupyterlab --notebook-dir chapters
@@ -93,8 +96,12 @@ test-gpu-env: ## install the GPU environment in .venv-gpu, test it with no GPU (
 	@$(MAKE) --no-print-directory install VENV=.venv-gpu KIND=gpu
 	.venv-gpu/bin/python -m pytest --noconftest -q tests/gpu_env.py
 
+linkcheck: .venv/ready ## test the links that lead out of the book (needs a network)
+	$(BOOK) --builder custom --custom-builder linkcheck
+
 refresh: .venv/ready ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
 	$(PY) -m tests.regression.refresh $(NOTEBOOKS)
+	$(PY) _ext/stored.py README.md
 
 bench: .venv/ready ## measure speed: a table, and benchmarks/latest.json
 	$(PY) -m benchmarks

@@ -56,7 +56,10 @@ class Stored:
             for output in cell.get("outputs", ()):
                 glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
                 if glued == name:
-                    return float("".join(output["data"][GLUE])), cell["id"]
+                    # A duration is stored as text with its unit, "8.7 s", since the
+                    # regression run leaves out what has a unit of time.
+                    text = "".join(output["data"][GLUE]).strip("'")
+                    return float(text.removesuffix(" s")), cell["id"]
                 if glued:
                     names.append(glued)
         raise ValueError(

@@ -12,7 +12,8 @@ Every output of every code cell is compared, by these rules:
   float32 leaves open in a small computation; a number that is printed with five
   digits or fewer has to be the same.
 * Durations (``12.3 s``, ``1 min 3 s``), rates (``2,700 images/s``), memory
-  addresses and the line "Computing on …" are not compared.
+  addresses, the line "Computing on …" and the device of a printed NDArray
+  (``@cpu(0)``) are not compared.
 * A matplotlib figure is compared by what it plots (`figure_data.py`): titles,
   labels, and every curve, bar, point and image as numbers, with the tolerance of
   an array whose largest number is the end of the axis. Any other picture has to be
@@ -71,6 +72,7 @@ MASKS = [
     ),
     (re.compile(r"\b0x[0-9a-fA-F]+"), "<address>"),
     (re.compile(r"^Computing on .*", re.MULTILINE), "Computing on <device>"),
+    (re.compile(r"@(?:cpu|gpu)\(\d+\)"), "@<device>"),  # in a printed NDArray
 ]
 PROGRESS = re.compile(
     r".*\d+%\|.*\|.*\[.*\]\s*"  # tqdm
