@@ -25,6 +25,7 @@ WRAPPED = "[0.12345678 0.2345678\n 0.5]"
         ("2,700 images/s at 0x7f", "31 images/s at 0xab", None),
         ("4.5 ms each", "350 µs each", None),
         ("Computing on cpu(0): no driver.", "Computing on gpu(0): it works.", None),
+        ("<NDArray 3 @cpu(0)>", "<NDArray 3 @gpu(1)>", None),
         ("loss 0.500", "loss 0.507", OWN),
         ("train acc 0.50, test acc 0.50", "train acc 0.51, test acc 0.60", NAMED),
         ("right 9870", "right 9875", NAMED),

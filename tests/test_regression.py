@@ -410,6 +410,19 @@ def test_shows_the_share_of_the_tolerance_that_was_used(good, tmp_path):
     assert 'name="outcome" value="tolerated"' in (tmp_path / "junit.xml").read_text()
 
 
+def test_gpu_has_settings_of_its_own(good, tmp_path):
+    for device in "cpu", "gpu":
+        notebook = copy.deepcopy(good[0])
+        more("imports", f'print("Computing on {device}(0): …")')(notebook)
+        line = nbformat.v4.new_output("stream", text="Computing on cpu(0): …\n")
+        in_cell(notebook, "imports").outputs.append(line)
+        gpu = {"numbers": {"sum": {"atol": 7.1}}, "why": "unbiased there"}
+        metadata("sum", gpu=gpu)(notebook)
+        source("sum", "A.sum()", "A.sum() + 7")(notebook)
+        write(tmp_path, device, notebook)
+    assert list(regression_run(tmp_path).faults) == [("cpu", "sum")]
+
+
 # In the short profile, with the same meaning as FAULTS; the third entry edits the
 # short reference.
 SHORT_FAULTS = {

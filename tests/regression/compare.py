@@ -38,6 +38,9 @@ does so for the numbers after these words only; whole numbers too, there. ::
     {"data": true}   depends on the data: not compared where a stand-in is used,
                      nor are cells with "log" or "short"
 
+    {"gpu": {…}}     these settings instead, where the line "Computing on …" of the
+                     run names a GPU: for what differs from a CPU by design
+
 A tolerance needs its reason ("why"), and so does leaving a cell out, with the
 tag ``nbval-ignore-output``. The short profile is on where BN_EPOCHS is set in the
 environment, the stand-in where BN_STANDIN is.
@@ -96,9 +99,12 @@ class Settings:
     why: str = ""
 
     @classmethod
-    def of(cls, cell):
+    def of(cls, cell, on_gpu=False):
         """The settings of a notebook's cell; ValueError where they make no sense."""
         given = dict(cell.metadata.get("regression", {}))
+        gpu = given.pop("gpu", {})
+        if on_gpu:
+            given |= gpu
         unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
         for tolerance in given.get("numbers", {}).values():
             unknown |= set(tolerance) - {"rtol", "atol"}

@@ -120,9 +120,11 @@ class Notebook(plugin.IPyNbFile):
 
     stopped: why the cells that are left are not run; empty as long as they are.
     short: the outputs of the short profile, from a cell's id.
+    on_gpu: whether a cell of this run has said that it computes on a GPU.
     """
 
     stopped = ""
+    on_gpu = False
 
     def collect(self):
         root, green = self.config.rootpath, self.config.cache.get(changed.GREEN, {})
@@ -211,7 +213,8 @@ class Cell(plugin.IPyNbCell):
                 f"{self.cell_num + 1}, was executed as In [{count}]. Run make refresh."
             )
         try:
-            self.settings = compare.Settings.of(self.cell)
+            compare.Settings.of(self.cell, on_gpu=True)  # faults show on a CPU, too
+            self.settings = compare.Settings.of(self.cell, self.parent.on_gpu)
         except ValueError as error:
             self.settings = compare.Settings()
             yield f"Cell metadata: {error}"
@@ -235,6 +238,9 @@ class Cell(plugin.IPyNbCell):
     def compare_outputs(self, test, ref, skip_compare=None):
         """nbval's hook for the comparison; what differs goes to `self.differences`."""
         settings, prefix_lines = self.settings, None
+        self.parent.on_gpu |= any(
+            "Computing on gpu" in output.get("text", "") for output in test
+        )
         depends_on_data = settings.data or settings.log or settings.short
         if os.environ.get(compare.STAND_IN) and depends_on_data:
             reason = f"depends on the data, and {compare.STAND_IN} is set"
