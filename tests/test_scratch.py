@@ -39,7 +39,7 @@ def example(shape, mean=0.0, seed=0):
     return X, gamma, beta
 
 
-def state(channels):
+def moving_statistics(channels):
     return nd.zeros(channels), nd.ones(channels)
 
 
@@ -81,7 +81,7 @@ def test_eps_stands_inside_the_root():
 @pytest.mark.parametrize("layer", [scratch.pure_batch_norm, *LAYERS])
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (1, 2, 3, 4, 5)])
 def test_other_numbers_of_axes_are_refused(layer, shape):
-    more = () if layer is scratch.pure_batch_norm else state(shape[-1])
+    more = () if layer is scratch.pure_batch_norm else moving_statistics(shape[-1])
     with pytest.raises(ValueError) as error:
         layer(nd.ones(shape), nd.ones(1), nd.zeros(1), *more)
     assert f"but got {shape}; reshape X" in str(error.value)
@@ -92,7 +92,7 @@ def test_other_numbers_of_axes_are_refused(layer, shape):
 @pytest.mark.parametrize("mean", [0, 1000])
 def test_training_against_numpy(layer, shape, mean):
     X, gamma, beta = example(shape, mean)
-    moving_mean, moving_var = state(shape[1])
+    moving_mean, moving_var = moving_statistics(shape[1])
     with autograd.record():
         Y = layer(*map(nd.array, (X, gamma, beta)), moving_mean, moving_var, 0.75)
     expected, mu, var = reference(X, gamma, beta)
@@ -116,7 +116,7 @@ def test_prediction_uses_the_moving_statistics_and_leaves_them(layer, shape):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_moving_mean_has_its_closed_form(layer):
     X, gamma, beta = map(nd.array, example((16, 3), mean=5))
-    moving_mean, moving_var = state(3)
+    moving_mean, moving_var = moving_statistics(3)
     for _ in range(7):
         with autograd.record():
             layer(X, gamma, beta, moving_mean, moving_var, momentum=0.9)
@@ -134,7 +134,7 @@ def test_gradients_against_differences(layer, shape, mean):
     for array in arrays:
         array.attach_grad()
     with autograd.record():
-        Y = layer(*arrays, *state(shape[1]))
+        Y = layer(*arrays, *moving_statistics(shape[1]))
     Y.backward(nd.array(G))
 
     inputs, h = [a.astype("float64") for a in (X, gamma, beta)], 1e-4
@@ -155,13 +155,30 @@ def test_gradients_against_differences(layer, shape, mean):
 
 def test_moving_statistics_stay_outside_the_graph():
     X, gamma, beta = map(nd.array, example((16, 3)))
-    moving_mean, moving_var = state(3)
+    moving_mean, moving_var = moving_statistics(3)
     for layer in LAYERS:
         with autograd.record():
             layer(X, gamma, beta, moving_mean, moving_var)
         # An array that is part of a recorded graph knows the operator it is from.
         with pytest.raises(mx.MXNetError):
             moving_mean.backward()
+
+
+@pytest.mark.parametrize("act_type", ["relu", "sigmoid"])
+def test_gradient_comes_back_from_a_pooling(act_type):
+    """MXNet 1.9.1 fails here where the layer returns a reshaped view."""
+    X, W = nd.random.uniform(shape=(256, 1, 28, 28)), nd.random.normal(shape=(20, 25))
+    state = nd.ones(20), nd.zeros(20), *moving_statistics(20)
+    W.attach_grad()
+    with autograd.record():
+        h = nd.Convolution(
+            X, W.reshape((20, 1, 5, 5)), no_bias=True, kernel=(5, 5), num_filter=20
+        )
+        h = scratch.fast_batch_norm(nd.Activation(h, act_type=act_type), *state)
+        h = nd.Pooling(h, pool_type="max", kernel=(2, 2), stride=(2, 2))
+        loss = nd.square(h).sum()
+    loss.backward()
+    assert nd.abs(W.grad).max().asscalar() > 0
 
 
 def test_loss_is_stable_and_summed():
