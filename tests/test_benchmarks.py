@@ -1,0 +1,97 @@
+"""The benchmarks' pieces, on shapes so small that the times mean nothing."""
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as main
+from benchmarks import bandwidth, layers, networks, timing
+
+TINY = (4, 3, 5, 5)
+
+
+def test_race_takes_the_median_of_each():
+    waits = iter([9.0, 0.02, 0.01, 0.03, 0.02, 0.01])  # the first is not counted
+    calls = []
+
+    def run():
+        calls.append(1)
+        timing.time.sleep(min(next(waits), 0.05))
+
+    median = timing.race({"run": run}, seconds=0, least=5)["run"]
+    assert len(calls) == 6
+    assert median == pytest.approx(0.02, abs=0.008)
+
+
+def test_every_formulation_is_batch_normalization():
+    X = layers.nd.random.normal(3, 2, TINY)
+    right = layers._in_float64(X.asnumpy(), X.asnumpy())[0]
+    found = layers.formulations(TINY[1])
+    assert {"textbook", "fast_batch_norm", "nn.BatchNorm"} < set(found)
+    for name, layer in found.items():
+        with layers.autograd.train_mode():
+            np.testing.assert_allclose(
+                layer(X).asnumpy(), right, atol=1e-4, err_msg=name
+            )
+
+
+@pytest.mark.skipif(layers.torch is None, reason="PyTorch is not installed")
+def test_the_formulations_in_pytorch_are_batch_normalization():
+    X = np.random.RandomState(0).normal(3, 2, TINY).astype("float32")
+    right = layers._in_float64(X, X)[0]
+    for layer in layers.torch_formulations(TINY[1]).values():
+        found = layer(layers.torch.from_numpy(X)).detach().numpy()
+        np.testing.assert_allclose(found, right, atol=1e-4)
+
+
+def test_fast_batch_norm_keeps_its_digits_where_the_compiled_layer_loses_them():
+    rows = {
+        (row["formulation"], row["mean"]): row for row in layers.errors((16, 3, 9, 9))
+    }
+    fast = rows["fast_batch_norm", 1000]
+    assert fast["output"] < 1e-5 and fast["gradient"] < 1e-5
+    assert fast["output"] <= rows["nn.BatchNorm", 1000]["output"]
+
+
+def test_a_layer_is_measured_against_nn_batchnorm():
+    rows = layers.measure([TINY, (4, 3)], seconds=0)
+    of = {(len(r["shape"]), r["formulation"]): r["of nn.BatchNorm"] for r in rows}
+    assert of[4, "nn.BatchNorm"] == of[2, "nn.BatchNorm"] == 1
+    assert (4, "as a convolution") in of and (2, "as a convolution") not in of
+    shares = bandwidth.shares(rows, memory=10)
+    assert {row["formulation"] for row in shares} == set(bandwidth.PASSES)
+
+
+def test_the_same_network_learns_in_every_way():
+    network = networks.Network(((2, 5), (3, 5)), (8,), "relu", "max", 16)
+    images, labels = networks.pictures(64)
+    for name, (step, feed, synchronize) in networks.contenders(network).items():
+        batches = list(feed(images, labels, 16))
+        X, y = batches[0]
+        assert tuple(X.shape) == (16, 1, 28, 28) and len(y) == 16, name
+        assert 0 <= float(X.min()) and float(X.max()) <= 1, name
+        networks.train(step, batches, 2, synchronize)
+        if name != "PyTorch":
+            losses = [float(step(X, y).mean().asscalar()) for _ in range(60)]
+            assert losses[-1] < losses[0], name
+
+
+def test_targets_tell_met_from_missed():
+    layer = {"formulation": "fast_batch_norm", "shape": TINY, "of nn.BatchNorm": 2.0}
+    report = {
+        "layers": [layer],
+        "networks": [
+            {"network": title, "contender": name, "images/s": rate}
+            for title in networks.NETWORKS
+            for name, rate in
+            [("by hand", 900), ("Gluon", 1000), ("textbook, DataLoader", 100)]
+        ],
+        "pipeline": {"seconds for 60,000 pictures": 3},
+        "errors": [
+            {"formulation": "fast_batch_norm", "output": 1e-7},
+            {"formulation": "nn.BatchNorm", "output": 1e-3},
+        ],
+    }  # fmt: skip
+    met = {row["target"]: row["met"] for row in main.targets(report)}
+    assert met.pop("layer / nn.BatchNorm") is False
+    assert met.pop("input / BN-LeNet epoch") is False
+    assert all(met.values())

@@ -1,0 +1,64 @@
+"""What make says before it does anything."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MAKE = shutil.which("make")
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+
+
+def make(folder, *arguments, **environment):
+    """Run make in a folder that has only the Makefile."""
+    shutil.copy(MAKEFILE, folder)
+    return subprocess.run(
+        [MAKE, "--no-print-directory", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def too_new(tmp_path):
+    """A folder for PATH with nothing but a Python 3.12."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    python = folder / "python3"
+    python.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.12.1" && exit\nexit 1\n'
+    )
+    python.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("target", ["book", "test", "env", "env-gpu", "lab", "bench"])
+def test_too_new_python_is_told_before_anything_is_made(tmp_path, too_new, target):
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    (clone / "requirements").mkdir()
+    for kind in "cpu", "gpu":
+        (clone / f"requirements/{kind}.txt").touch()
+    run = make(clone, target, PATH=str(too_new))
+    assert run.returncode != 0
+    assert re.search(
+        r"Python 3\.10 or 3\.11 is needed .*found: Python 3\.12\.1\. Install",
+        run.stderr,
+    )
+    assert "Traceback" not in run.stderr
+    assert not (clone / ".venv").exists()
+
+
+def test_help_lists_every_public_target(tmp_path):
+    run = make(tmp_path, "help")
+    listed = set(re.findall(r"^make ([a-z-]+)", run.stdout, re.MULTILINE))
+    phony = re.search(
+        r"^\.PHONY: (.*?)\n\n", MAKEFILE.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert run.returncode == 0
+    assert listed == set(phony[1].replace("\\\n", " ").split())
