@@ -73,17 +73,18 @@ NOTEBOOKS_RUN = $(PY) -m pytest -p tests.regression.plugin --nbval --nbval-curre
   -n auto --dist loadfile --regression-summary _build/regression.md \
   --junitxml _build/regression.xml
 
-test-unit: .venv/ready ## the tests of utils, of the notebooks' definitions, of the tools
-	$(PY) -m pytest -q $(UNIT)
-
 # Where the data is nowhere to be had (exit status 3), scikit-learn's digits stand in.
+DATA = $(PY) -m utils; status=$$?; if [ $$status = 3 ]; then export BN_STANDIN=digits; \
+  elif [ $$status != 0 ]; then exit 1; fi
+
+test-unit: .venv/ready ## the tests of utils, of the notebooks' definitions, of the tools
+	@$(DATA); $(PY) -m pytest -q $(UNIT)
+
 test-notebooks: .venv/ready ## re-execute and compare each notebook, short profile
-	@$(PY) -m utils; status=$$?; \
-	if [ $$status = 3 ]; then export BN_STANDIN=digits; elif [ $$status != 0 ]; then exit 1; fi; \
-	BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 chapters
+	@$(DATA); BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 chapters
 
 test-changed: .venv/ready ## the same, only where a change can have an effect
-	BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 --regression-changed chapters
+	@$(DATA); BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 --regression-changed chapters
 
 test-full: .venv/ready ## the same, full profile
 	$(NOTEBOOKS_RUN) --nbval-cell-timeout 7200 chapters
