@@ -1,0 +1,65 @@
+"""Peak memory and page faults of training, in a process for each contender.
+
+python -m benchmarks.memory NETWORK CONTENDER keep|default
+"""
+
+import ctypes
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from mxnet import nd
+
+from benchmarks import networks
+
+
+def measure(titles=("scratch CNN", "BN-LeNet"), steps=30):
+    """One row a process: MiB at its peak above the start, faults and ms a step."""
+    return [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-m", __name__, title, name, mode, str(steps)],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for title in titles
+        for name in networks.contenders(networks.NETWORKS[title])
+        if "DataLoader" not in name or name.startswith("textbook")
+        for mode in ("keep", "default")
+    ]
+
+
+def main(title, name, mode, steps):
+    if mode == "default":  # what glibc starts with, see utils/memory.py
+        for option in -1, -2, -3:
+            ctypes.CDLL(None).mallopt(option, 128 * 1024)
+    network = networks.NETWORKS[title]
+    step, feed, _ = networks.contenders(network)[name]
+    feed = networks.from_torch if feed is networks.from_torch else networks.from_memory
+    batches = list(feed(*networks.pictures(4 * network.batch_size), network.batch_size))
+    nd.waitall()
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    for i in range(steps + 5):
+        if i == 5:  # after the first steps have allocated what stays
+            warm, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        step(*batches[i % 4])
+        nd.waitall()
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    row = {
+        "network": title,
+        "contender": name,
+        "malloc": mode,
+        "peak MiB": (after.ru_maxrss - before.ru_maxrss) / 1024,
+        "faults/step": (after.ru_minflt - warm.ru_minflt) / steps,
+        "ms/step": 1e3 * seconds / steps,
+    }
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], int(sys.argv[4]))

@@ -1,0 +1,207 @@
+"""Training steps of the course's networks, and the ways in which they are fed."""
+
+import dataclasses
+from functools import partial
+from itertools import islice
+
+import utils
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
+from utils.data import Batches
+
+from benchmarks.layers import scratch, torch
+from benchmarks.timing import race
+
+
+@dataclasses.dataclass
+class Network:
+    """Convolutions (channels, kernel) and dense layers, each with normalization."""
+
+    convolutions: tuple
+    dense: tuple
+    activation: str
+    pooling: str
+    batch_size: int
+
+
+NETWORKS = {
+    "scratch CNN": Network(((20, 3), (50, 5)), (128,), "relu", "avg", 64),
+    "Gluon CNN": Network(((20, 5), (50, 5)), (512,), "relu", "max", 64),
+    "BN-LeNet": Network(((6, 5), (16, 5)), (120, 84), "sigmoid", "max", 256),
+}
+
+
+def by_hand(network, batch_norm):
+    """A training step from array operators, `batch_norm` and `utils.SGD`."""
+    params, layers, size, inputs = [], [], 28, 1
+
+    def parameter(array):
+        array.attach_grad()
+        params.append(array)
+        return array
+
+    def layer(*shape):
+        W, b = (parameter(nd.random.normal(0, 0.1, s)) for s in (shape, shape[:1]))
+        C = shape[0]
+        affine = parameter(nd.ones(C)), parameter(nd.zeros(C))
+        return W, b, (*affine, nd.zeros(C), nd.ones(C))
+
+    for channels, kernel in network.convolutions:
+        layers.append(layer(channels, inputs, kernel, kernel))
+        size, inputs = (size - kernel + 1) // 2, channels
+    inputs *= size**2
+    for units in network.dense:
+        layers.append(layer(units, inputs))
+        inputs = units
+    W_out, b_out, _ = layer(10, inputs)
+    del params[-2:]  # the output is not normalized
+
+    def net(h):
+        for W, b, bn in layers:
+            if W.ndim == 4:
+                h = nd.Convolution(h, W, b, kernel=W.shape[2:], num_filter=len(W))
+            else:
+                h = nd.FullyConnected(h, W, b, num_hidden=len(W))
+            h = nd.Activation(batch_norm(h, *bn), act_type=network.activation)
+            if W.ndim == 4:
+                settings = {"kernel": (2, 2), "stride": (2, 2)}
+                h = nd.Pooling(h, pool_type=network.pooling, **settings)
+        return nd.FullyConnected(h, W_out, b_out, num_hidden=10)
+
+    def step(X, y):
+        with autograd.record():
+            loss = -nd.pick(nd.log_softmax(net(X)), y).sum()
+        loss.backward()
+        utils.SGD(params, 0.01 / len(X))
+        return loss
+
+    return step
+
+
+def textbook(X, gamma, beta, moving_mean, moving_var):
+    return scratch.pure_batch_norm(X, gamma, beta)
+
+
+def in_gluon(network, hybridize=False):
+    net = nn.HybridSequential()
+    pool = {"avg": nn.AvgPool2D, "max": nn.MaxPool2D}[network.pooling]
+    for channels, kernel in network.convolutions:
+        net.add(nn.Conv2D(channels, kernel), nn.BatchNorm())
+        net.add(nn.Activation(network.activation), pool(2, 2))
+    for units in network.dense:
+        net.add(nn.Dense(units), nn.BatchNorm(), nn.Activation(network.activation))
+    net.add(nn.Dense(10))
+    net.initialize(mx.init.Xavier())
+    if hybridize:
+        net.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.01})
+    cross_entropy = gluon.loss.SoftmaxCrossEntropyLoss()
+
+    def step(X, y):
+        with autograd.record():
+            loss = cross_entropy(net(X), y)
+        loss.backward()
+        trainer.step(len(X))
+        return loss
+
+    return step
+
+
+def in_torch(network):
+    t = torch.nn
+    activation = {"relu": t.ReLU, "sigmoid": t.Sigmoid}[network.activation]
+    pool = {"avg": t.AvgPool2d, "max": t.MaxPool2d}[network.pooling]
+    layers = []
+    for channels, kernel in network.convolutions:
+        layers += [t.LazyConv2d(channels, kernel), t.LazyBatchNorm2d()]
+        layers += [activation(), pool(2)]
+    layers.append(t.Flatten())
+    for units in network.dense:
+        layers += [t.LazyLinear(units), t.LazyBatchNorm1d(), activation()]
+    net = t.Sequential(*layers, t.LazyLinear(10))
+    net(torch.zeros(2, 1, 28, 28))  # makes the lazy layers' parameters
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+
+    def step(X, y):
+        optimizer.zero_grad()
+        t.functional.cross_entropy(net(X), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def pictures(count):
+    """Random pictures and labels, as `utils.data.find` gives real ones."""
+    random = np.random.RandomState(0)
+    images = random.randint(0, 256, (count, 28, 28)).astype("uint8")
+    return images, random.randint(0, 10, count).astype("uint8")
+
+
+def from_memory(images, labels, batch_size):
+    return Batches(images, labels, batch_size, shuffle=True)
+
+
+def from_dataloader(images, labels, batch_size):
+    """As older course code feeds: a Python call a picture."""
+
+    def transform(image, label):
+        return nd.transpose(image.astype("float32"), (2, 0, 1)) / 255, np.float32(label)
+
+    dataset = gluon.data.ArrayDataset(
+        nd.array(images[..., None], dtype="uint8"), labels
+    )
+    return gluon.data.DataLoader(dataset.transform(transform), batch_size, shuffle=True)
+
+
+def from_torch(images, labels, batch_size):
+    X = torch.from_numpy(images[:, None]).float() / 255
+    y = torch.from_numpy(labels).long()
+    return list(zip(X.split(batch_size), y.split(batch_size), strict=True))
+
+
+def contenders(network):
+    """{name: (step, feed, whether to wait for each batch's loss)}."""
+    gluon_step, hand = in_gluon(network), by_hand(network, textbook)
+    fast = by_hand(network, scratch.fast_batch_norm)
+    found = {
+        "by hand": (fast, from_memory, False),
+        "Gluon": (gluon_step, from_memory, False),
+        "Gluon, hybridized": (in_gluon(network, True), from_memory, False),
+        "Gluon, DataLoader": (in_gluon(network), from_dataloader, True),
+        "textbook, DataLoader": (hand, from_dataloader, True),
+    }
+    if torch:
+        found["PyTorch"] = in_torch(network), from_torch, False
+    return found
+
+
+def train(step, batches, count, synchronize):
+    """So many batches, one step each."""
+    for X, y in islice(batches, count):
+        loss = step(X, y)
+        if synchronize:
+            loss.mean().asscalar()
+
+
+def measure(networks=NETWORKS, count=8, seconds=3.0):
+    """Images a second in training, one row for each network and contender."""
+    rows = []
+    for title, network in networks.items():
+        data = pictures(count * network.batch_size)
+        runs = {}
+        for name, (step, feed, synchronize) in contenders(network).items():
+            batches = feed(*data, network.batch_size)
+            runs[name] = partial(train, step, batches, count, synchronize)
+        for name, spent in race(runs, seconds).items():
+            rate = count * network.batch_size / spent
+            rows.append({"network": title, "contender": name, "images/s": rate})
+    return rows
+
+
+def pipeline(batch_size=256, batches=40, seconds=1.0):
+    """The input alone: seconds that `utils` spends on 60,000 training pictures."""
+    feed = from_memory(*pictures(batches * batch_size), batch_size)
+    spent = race({"input": lambda: [X for X, _ in feed][-1]}, seconds)["input"]
+    return 60_000 * spent / (batches * batch_size)
