@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from benchmarks import bandwidth, layers, memory, networks
+from benchmarks import bandwidth, layers, memory, networks, settings
 
 FOLDER = Path(__file__).parent
 
@@ -19,15 +20,21 @@ def main():
     report = {"machine": describe() | bandwidth.machine()}
     table("machine", [report["machine"]])
     report["layers"] = layers.measure()
-    table("one layer", report["layers"])
     report["errors"] = layers.errors()
     table("largest error against float64", report["errors"])
     attainable = report["machine"]["memory GB/s"]
     report["shares"] = bandwidth.shares(report["layers"], attainable)
-    table("share of the memory's bandwidth", report["shares"])
     report["growth"] = layers.growth()
-    table("growth with batch and channels", report["growth"])
     report["networks"] = networks.measure()
+    if settings.TORCH:
+        run = [sys.executable, "-m", "benchmarks.pytorch"]
+        for name, rows in json.loads(subprocess.check_output(run)).items():
+            report[name] += rows
+    for name in "layers", "growth":
+        report[name] = compared(report[name])
+    table("one layer", report["layers"])
+    table("share of the memory's bandwidth", report["shares"])
+    table("growth with batch and channels", report["growth"])
     table("training", report["networks"])
     report["pipeline"] = {"seconds for 60,000 pictures": networks.pipeline()}
     table("input pipeline", [report["pipeline"]])
@@ -43,13 +50,28 @@ def main():
 def describe():
     from tests.regression.refresh import processor
 
-    packages = ["mxnet", "numpy"] + ["torch"] * bool(layers.torch)
+    packages = ["mxnet", "numpy"] + ["torch"] * settings.TORCH
     return {
         "processor": processor(),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "load before": os.getloadavg()[0],
     }
+
+
+def compared(rows):
+    """The rows shape by shape, each with its time as a multiple of nn.BatchNorm's."""
+    unit = {
+        tuple(row["shape"]): row["forward + backward ms"]
+        for row in rows
+        if row["formulation"] == "nn.BatchNorm"
+    }
+    return [
+        row | {"of nn.BatchNorm": row["forward + backward ms"] / unit[shape]}
+        for shape in unit
+        for row in rows
+        if tuple(row["shape"]) == shape
+    ]
 
 
 def targets(report):
@@ -117,11 +139,7 @@ def plot(rows):
     from matplotlib import pyplot as plt
 
     fig, axs = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
-    half = len(layers.GROWTH) // 2
-    parts = (
-        (0, "batch size", layers.GROWTH[:half]),
-        (1, "channels", layers.GROWTH[half:]),
-    )
+    parts = (0, "batch size", settings.BATCHES), (1, "channels", settings.CHANNELS)
     for ax, (axis, label, shapes) in zip(axs, parts, strict=True):
         for name in dict.fromkeys(row["formulation"] for row in rows):
             times = {

@@ -12,7 +12,9 @@ import time
 
 from mxnet import nd
 
-from benchmarks import networks
+from benchmarks import networks, settings
+
+CONTENDERS = "by hand", "Gluon", "Gluon, hybridized", "textbook, DataLoader"
 
 
 def measure(titles=("scratch CNN", "BN-LeNet"), steps=30):
@@ -27,8 +29,7 @@ def measure(titles=("scratch CNN", "BN-LeNet"), steps=30):
             ).stdout
         )
         for title in titles
-        for name in networks.contenders(networks.NETWORKS[title])
-        if "DataLoader" not in name or name.startswith("textbook")
+        for name in (*CONTENDERS, *["PyTorch"] * settings.TORCH)
         for mode in ("keep", "default")
     ]
 
@@ -37,10 +38,15 @@ def main(title, name, mode, steps):
     if mode == "default":  # what glibc starts with, see utils/memory.py
         for option in -1, -2, -3:
             ctypes.CDLL(None).mallopt(option, 128 * 1024)
-    network = networks.NETWORKS[title]
-    step, feed, _ = networks.contenders(network)[name]
-    feed = networks.from_torch if feed is networks.from_torch else networks.from_memory
-    batches = list(feed(*networks.pictures(4 * network.batch_size), network.batch_size))
+    network = settings.NETWORKS[title]
+    data = *settings.pictures(4 * network.batch_size), network.batch_size
+    if name == "PyTorch":
+        from benchmarks import pytorch
+
+        step, batches = pytorch.training_step(network), pytorch.batches(*data)
+    else:
+        step = networks.contenders(network)[name][0]
+        batches = list(networks.from_memory(*data))
     nd.waitall()
     before = resource.getrusage(resource.RUSAGE_SELF)
     for i in range(steps + 5):

@@ -1,6 +1,5 @@
 """Training steps of the course's networks, and the ways in which they are fed."""
 
-import dataclasses
 from functools import partial
 from itertools import islice
 
@@ -11,26 +10,9 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 from utils.data import Batches
 
-from benchmarks.layers import scratch, torch
+from benchmarks.layers import scratch
+from benchmarks.settings import NETWORKS, pictures
 from benchmarks.timing import race
-
-
-@dataclasses.dataclass
-class Network:
-    """Convolutions (channels, kernel) and dense layers, each with normalization."""
-
-    convolutions: tuple
-    dense: tuple
-    activation: str
-    pooling: str
-    batch_size: int
-
-
-NETWORKS = {
-    "scratch CNN": Network(((20, 3), (50, 5)), (128,), "relu", "avg", 64),
-    "Gluon CNN": Network(((20, 5), (50, 5)), (512,), "relu", "max", 64),
-    "BN-LeNet": Network(((6, 5), (16, 5)), (120, 84), "sigmoid", "max", 256),
-}
 
 
 def by_hand(network, batch_norm):
@@ -109,36 +91,6 @@ def in_gluon(network, hybridize=False):
     return step
 
 
-def in_torch(network):
-    t = torch.nn
-    activation = {"relu": t.ReLU, "sigmoid": t.Sigmoid}[network.activation]
-    pool = {"avg": t.AvgPool2d, "max": t.MaxPool2d}[network.pooling]
-    layers = []
-    for channels, kernel in network.convolutions:
-        layers += [t.LazyConv2d(channels, kernel), t.LazyBatchNorm2d()]
-        layers += [activation(), pool(2)]
-    layers.append(t.Flatten())
-    for units in network.dense:
-        layers += [t.LazyLinear(units), t.LazyBatchNorm1d(), activation()]
-    net = t.Sequential(*layers, t.LazyLinear(10))
-    net(torch.zeros(2, 1, 28, 28))  # makes the lazy layers' parameters
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
-
-    def step(X, y):
-        optimizer.zero_grad()
-        t.functional.cross_entropy(net(X), y).backward()
-        optimizer.step()
-
-    return step
-
-
-def pictures(count):
-    """Random pictures and labels, as `utils.data.find` gives real ones."""
-    random = np.random.RandomState(0)
-    images = random.randint(0, 256, (count, 28, 28)).astype("uint8")
-    return images, random.randint(0, 10, count).astype("uint8")
-
-
 def from_memory(images, labels, batch_size):
     return Batches(images, labels, batch_size, shuffle=True)
 
@@ -155,26 +107,17 @@ def from_dataloader(images, labels, batch_size):
     return gluon.data.DataLoader(dataset.transform(transform), batch_size, shuffle=True)
 
 
-def from_torch(images, labels, batch_size):
-    X = torch.from_numpy(images[:, None]).float() / 255
-    y = torch.from_numpy(labels).long()
-    return list(zip(X.split(batch_size), y.split(batch_size), strict=True))
-
-
 def contenders(network):
     """{name: (step, feed, whether to wait for each batch's loss)}."""
     gluon_step, hand = in_gluon(network), by_hand(network, textbook)
     fast = by_hand(network, scratch.fast_batch_norm)
-    found = {
+    return {
         "by hand": (fast, from_memory, False),
         "Gluon": (gluon_step, from_memory, False),
         "Gluon, hybridized": (in_gluon(network, True), from_memory, False),
         "Gluon, DataLoader": (in_gluon(network), from_dataloader, True),
         "textbook, DataLoader": (hand, from_dataloader, True),
     }
-    if torch:
-        found["PyTorch"] = in_torch(network), from_torch, False
-    return found
 
 
 def train(step, batches, count, synchronize):
@@ -200,7 +143,7 @@ def measure(networks=NETWORKS, count=8, seconds=3.0):
     return rows
 
 
-def pipeline(batch_size=256, batches=40, seconds=1.0):
+def pipeline(batch_size=256, batches=234, seconds=1.0):
     """The input alone: seconds that `utils` spends on 60,000 training pictures."""
     feed = from_memory(*pictures(batches * batch_size), batch_size)
     spent = race({"input": lambda: [X for X, _ in feed][-1]}, seconds)["input"]

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as main
-from benchmarks import bandwidth, layers, networks, timing
+from benchmarks import bandwidth, layers, networks, settings, timing
+
+if settings.TORCH:
+    from benchmarks import pytorch
 
 TINY = (4, 3, 5, 5)
 
@@ -34,12 +37,17 @@ def test_every_formulation_is_batch_normalization():
             )
 
 
-@pytest.mark.skipif(layers.torch is None, reason="PyTorch is not installed")
+needs_torch = pytest.mark.skipif(
+    not settings.TORCH, reason="PyTorch is not installed: requirements/bench.txt"
+)
+
+
+@needs_torch
 def test_the_formulations_in_pytorch_are_batch_normalization():
     X = np.random.RandomState(0).normal(3, 2, TINY).astype("float32")
     right = layers._in_float64(X, X)[0]
-    for layer in layers.torch_formulations(TINY[1]).values():
-        found = layer(layers.torch.from_numpy(X)).detach().numpy()
+    for layer in pytorch.formulations(TINY[1]).values():
+        found = layer(pytorch.torch.from_numpy(X)).detach().numpy()
         np.testing.assert_allclose(found, right, atol=1e-4)
 
 
@@ -53,7 +61,7 @@ def test_fast_batch_norm_keeps_its_digits_where_the_compiled_layer_loses_them():
 
 
 def test_a_layer_is_measured_against_nn_batchnorm():
-    rows = layers.measure([TINY, (4, 3)], seconds=0)
+    rows = main.compared(layers.measure([TINY, (4, 3)], seconds=0))
     of = {(len(r["shape"]), r["formulation"]): r["of nn.BatchNorm"] for r in rows}
     assert of[4, "nn.BatchNorm"] == of[2, "nn.BatchNorm"] == 1
     assert (4, "as a convolution") in of and (2, "as a convolution") not in of
@@ -61,19 +69,28 @@ def test_a_layer_is_measured_against_nn_batchnorm():
     assert {row["formulation"] for row in shares} == set(bandwidth.PASSES)
 
 
+SMALL = settings.Network(((2, 5), (3, 5)), (8,), "relu", "max", 16)
+
+
 def test_the_same_network_learns_in_every_way():
-    network = networks.Network(((2, 5), (3, 5)), (8,), "relu", "max", 16)
-    images, labels = networks.pictures(64)
-    for name, (step, feed, synchronize) in networks.contenders(network).items():
+    images, labels = settings.pictures(64)
+    for name, (step, feed, synchronize) in networks.contenders(SMALL).items():
         batches = list(feed(images, labels, 16))
         X, y = batches[0]
-        assert tuple(X.shape) == (16, 1, 28, 28) and len(y) == 16, name
-        pixels = X.numpy() if name == "PyTorch" else X.asnumpy()
-        assert 0 <= pixels.min() and pixels.max() <= 1, name
+        assert X.shape == (16, 1, 28, 28) and y.shape == (16,), name
+        assert 0 <= X.min().asscalar() < 0.01 and 0.99 < X.max().asscalar() <= 1, name
         networks.train(step, batches, 2, synchronize)
-        if name != "PyTorch":
-            losses = [float(step(X, y).mean().asscalar()) for _ in range(60)]
-            assert losses[-1] < losses[0], name
+        losses = [step(X, y).mean().asscalar() for _ in range(60)]
+        assert losses[-1] < losses[0], name
+
+
+@needs_torch
+def test_the_network_in_pytorch_learns():
+    X, y = pytorch.batches(*settings.pictures(64), 16)[0]
+    assert X.shape == (16, 1, 28, 28) and 0 <= X.min() and 0.99 < X.max() <= 1
+    step = pytorch.training_step(SMALL)
+    losses = [step(X, y).item() for _ in range(60)]
+    assert losses[-1] < losses[0]
 
 
 def test_targets_tell_met_from_missed():
@@ -82,7 +99,7 @@ def test_targets_tell_met_from_missed():
         "layers": [layer],
         "networks": [
             {"network": title, "contender": name, "images/s": rate}
-            for title in networks.NETWORKS
+            for title in settings.NETWORKS
             for name, rate in
             [("by hand", 900), ("Gluon", 1000), ("textbook, DataLoader", 100)]
         ],
