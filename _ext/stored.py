@@ -145,8 +145,11 @@ CELL = "{{ref}}`{text} <{chapter}#{cell}>`"  # a label that chapters.py gives ea
 FILE = "[{text}](chapters/{chapter}.ipynb)"
 
 
-def results_table(root, link=CELL):
-    """Published beside measured, one row a figure of chapters/results.yml."""
+def results_table(root, link=CELL, headlines=False):
+    """Published beside measured, one row a figure of chapters/results.yml.
+
+    With `headlines` only the figures that are marked as such, one for each run.
+    """
     rows = table("Run", "Setting", "Figure", "Published", "Here", "On")
     runs = Path(root) / "chapters" / "results.yml"
     for run in yaml.safe_load(runs.read_text(encoding="utf-8")):
@@ -158,6 +161,8 @@ def results_table(root, link=CELL):
             f"{run['epochs']} epochs"
         )
         for figure in run["figures"]:
+            if headlines and not figure.get("headline"):
+                continue
             value, cell = stored.value(figure["measured"])
             decimals = len(figure["published"].partition(".")[2])
             here = link.format(
@@ -179,7 +184,7 @@ def with_results(readme, root):
             "it before and after where the table of results belongs."
         )
     before, _, after = parts
-    rows = results_table(root, FILE)
+    rows = results_table(root, FILE, headlines=True)
     return "\n".join([before + MARK, *rows, MARK + after])
 
 

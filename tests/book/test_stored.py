@@ -28,7 +28,9 @@ RESULTS = """
   learning rate: 0.001
   epochs: 10
   figures:
-    - {name: "test accuracy, last epoch", published: "0.9937", measured: accuracy}
+    - {name: loss, published: "0.1", measured: accuracy}
+    - {name: "test accuracy, last epoch", published: "0.9937", measured: accuracy,
+       headline: true}
 """
 
 
@@ -95,9 +97,13 @@ def test_the_status_names_device_and_versions(root):
 
 
 def test_results_are_rounded_as_the_published_ones_and_linked_to_the_cell(root):
-    assert stored.results_table(root)[-1] == (
-        "| A network, MNIST | batch 64, learning rate 0.001, 10 epochs "
-        "| test accuracy, last epoch | 0.9937 | {ref}`0.9912 <lesson#train>` | cpu(0) |"
+    first, second = stored.results_table(root)[-2:]
+    assert first.startswith(
+        "| A network, MNIST | batch 64, learning rate 0.001, 10 epochs | loss | 0.1 |"
+    )
+    assert second == (
+        "|  |  | test accuracy, last epoch | 0.9937 "
+        "| {ref}`0.9912 <lesson#train>` | cpu(0) |"
     )
 
 
@@ -106,6 +112,7 @@ def test_readme_gets_the_table_between_its_marks(root):
     new = stored.with_results(readme, root)
     assert new.startswith(f"before\n{stored.MARK}\n| Run") and new.endswith("\nafter\n")
     assert "[0.9912](chapters/lesson.ipynb)" in new and "old" not in new
+    assert "| loss |" not in new  # no headline
     assert stored.with_results(new, root) == new
 
 
