@@ -67,8 +67,12 @@ def measure(shapes=settings.SHAPES, names=None, seconds=1.0):
     rows = []
     for shape in shapes:
         steps = passes(shape, names)
-        forward = race({name: step[0] for name, step in steps.items()}, seconds)
-        both = race({name: step[1] for name, step in steps.items()}, seconds)
+        forward = race(
+            {name: step[0] for name, step in steps.items()}, nd.waitall, seconds
+        )
+        both = race(
+            {name: step[1] for name, step in steps.items()}, nd.waitall, seconds
+        )
         rows += [
             {
                 "shape": list(shape),

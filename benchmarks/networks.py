@@ -137,7 +137,7 @@ def measure(networks=NETWORKS, count=8, seconds=3.0):
         for name, (step, feed, synchronize) in contenders(network).items():
             batches = feed(*data, network.batch_size)
             runs[name] = partial(train, step, batches, count, synchronize)
-        for name, spent in race(runs, seconds).items():
+        for name, spent in race(runs, nd.waitall, seconds).items():
             rate = count * network.batch_size / spent
             rows.append({"network": title, "contender": name, "images/s": rate})
     return rows
@@ -146,5 +146,7 @@ def measure(networks=NETWORKS, count=8, seconds=3.0):
 def pipeline(batch_size=256, batches=234, seconds=1.0):
     """The input alone: seconds that `utils` spends on 60,000 training pictures."""
     feed = from_memory(*pictures(batches * batch_size), batch_size)
-    spent = race({"input": lambda: [X for X, _ in feed][-1]}, seconds)["input"]
+    spent = race({"input": lambda: [X for X, _ in feed][-1]}, nd.waitall, seconds)[
+        "input"
+    ]
     return 60_000 * spent / (batches * batch_size)
