@@ -9,7 +9,8 @@ def race(runs, wait, seconds=1.0, least=5):
     """Median seconds of a call of each function in `runs`, a dict from its name.
 
     They take turns, and in a turn each is called for about 20 ms: as in training, its
-    memory is warm. wait: called after each call, returns when the results are there. The
+    memory is warm. wait: called after each call, returns when the results are
+    there. The
     turns last about `seconds` a contender, and there are at
     least `least` of them after an untimed one. Returns a dict from name to seconds.
     """
