@@ -9,9 +9,9 @@ def race(runs, wait, seconds=1.0, least=5):
     """Median seconds of a call of each function in `runs`, a dict from its name.
 
     They take turns, and in a turn each is called for about 20 ms: as in training, its
-    memory is warm. wait: called after each call, returns when the results are
-    there. The turns last about `seconds` a contender, and there are at least `least`
-    of them after an untimed one. Returns a dict from name to seconds.
+    memory is warm. wait: called after each call, returns when the result is there.
+    The turns last about `seconds` a contender, and there are at least `least` of them
+    after an untimed one. Returns a dict from name to seconds.
     """
     calls = {name: max(1, int(0.02 / turn(run, 2, wait))) for name, run in runs.items()}
     times, begin = [], time.perf_counter()
