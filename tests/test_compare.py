@@ -7,6 +7,7 @@ from tests.regression import compare
 from tests.regression.compare import Settings
 
 OWN = Settings(rtol=0.01, atol=0.002, why="threads")
+RATIO = Settings(factor=2, why="durations")
 NAMED = Settings(
     numbers={"acc": {"atol": 0.01}, "test acc": {"atol": 0.1}, "right": {"atol": 5}}
 )
@@ -25,6 +26,9 @@ WRAPPED = "[0.12345678 0.2345678\n 0.5]"
         ("2,700 images/s at 0x7f", "31 images/s at 0xab", None),
         ("4.5 ms each", "350 µs each", None),
         ("Computing on cpu(0): no driver.", "Computing on gpu(0): it works.", None),
+        ("Computing on cpu(0).\n  4 cores\na", "Computing on gpu(0).\n  fast\na", None),
+        ("takes 2.0 times", "takes 3.9 times", RATIO),
+        ("takes 2.0 times", "takes 1.01 times", RATIO),
         ("<NDArray 3 @cpu(0)>", "<NDArray 3 @gpu(1)>", None),
         ("loss 0.500", "loss 0.507", OWN),
         ("train acc 0.50, test acc 0.50", "train acc 0.51, test acc 0.60", NAMED),
@@ -44,6 +48,10 @@ def test_passes(stored, new, settings):
         ("[1000.0] 0.5", "[1000.0] 0.5001", None, "0.5 became 0.5001"),
         ("interval [0, 9.0)\nloss 0.1", "interval [0, 9.0)\nloss 0.10001", None, "0.1"),
         ("loss 0.500", "loss 0.508", OWN, "off by 0.008, 0.007 is allowed"),
+        ("takes 2.0 times", "takes 4.1 times", RATIO, "off by 2.1, 2 is allowed"),
+        ("takes 2.0 times", "takes 0.9 times", RATIO, "off by 1.1, 1 is allowed"),
+        ("takes 2.0 times", "takes -2.0 times", RATIO, "1 is allowed"),
+        ("Computing on cpu(0).\n  4 cores\na", "Computing on cpu(0).\nb", None, ""),
         ("12 of 12", "12 of 13", OWN, "it has to be equal"),
         (f"{2**60}", f"{2**60 + 1}", None, "off by 1, it has to be equal"),
         ("train acc 0.5", "train acc 0.6", NAMED, "0.01 is allowed"),

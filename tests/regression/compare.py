@@ -12,8 +12,8 @@ Every output of every code cell is compared, by these rules:
   float32 leaves open in a small computation; a number that is printed with five
   digits or fewer has to be the same.
 * Durations (``12.3 s``, ``1 min 3 s``), rates (``2,700 images/s``), memory
-  addresses, the line "Computing on …" and the device of a printed NDArray
-  (``@cpu(0)``) are not compared.
+  addresses, the line "Computing on …" with the indented lines below it, and the
+  device of a printed NDArray (``@cpu(0)``) are not compared.
 * A matplotlib figure is compared by what it plots (`figure_data.py`): titles,
   labels, and every curve, bar, point and image as numbers, with the tolerance of
   an array whose largest number is the end of the axis. Any other picture has to be
@@ -30,6 +30,11 @@ lets a number with a point differ by atol + rtol * |stored|. ::
     {"numbers": {"loss": {"rtol": 0.02}, "acc": {"atol": 0.01}}, "why": "…"}
 
 does so for the numbers after these words only; whole numbers too, there. ::
+
+    {"factor": 2, "why": "…"}
+
+lets a number be up to twice as large or half as large, and is meant for ratios of
+durations; "numbers" takes it, too. ::
 
     {"log": true}    a training log, a line an epoch: the short profile has to
                      print the first of the stored lines
@@ -74,7 +79,7 @@ MASKS = [
         "<duration>",
     ),
     (re.compile(r"\b0x[0-9a-fA-F]+"), "<address>"),
-    (re.compile(r"^Computing on .*", re.MULTILINE), "Computing on <device>"),
+    (re.compile(r"^Computing on .*(?:\n  .*)*", re.M), "Computing on <device>"),
     (re.compile(r"@(?:cpu|gpu)\(\d+\)"), "@<device>"),  # in a printed NDArray
 ]
 PROGRESS = re.compile(
@@ -92,6 +97,7 @@ class Settings:
 
     rtol: float = 0.0
     atol: float = 0.0
+    factor: float = 1.0
     numbers: dict = dataclasses.field(default_factory=dict)
     log: bool = False
     short: bool = False
@@ -107,7 +113,7 @@ class Settings:
             given |= gpu
         unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
         for tolerance in given.get("numbers", {}).values():
-            unknown |= set(tolerance) - {"rtol", "atol"}
+            unknown |= set(tolerance) - {"rtol", "atol", "factor"}
         if unknown:
             raise ValueError(
                 f'the metadata "regression" knows no {", ".join(sorted(unknown))}; '
@@ -122,10 +128,10 @@ class Settings:
 
     @property
     def tolerant(self):
-        return bool(self.rtol or self.atol or self.numbers)
+        return bool(self.rtol or self.atol or self.factor > 1 or self.numbers)
 
-    def allowed(self, stored, before, scale, whole):
-        """By how much a number may differ from `stored`, a float.
+    def allowed(self, stored, new, before, scale, whole):
+        """By how much `new` may differ from `stored`, both numbers.
 
         before: the line's text up to the number. scale: the largest magnitude in
         the same brackets. whole: whether it is printed as a whole number.
@@ -134,10 +140,12 @@ class Settings:
         named = [word for word in self.numbers if words.endswith(word)]
         own = self.numbers[max(named, key=len)] if named else {}
         rtol, atol = own.get("rtol", self.rtol), own.get("atol", self.atol)
+        factor = own.get("factor", self.factor)
+        ratio = factor - 1 if abs(new) > abs(stored) else 1 - 1 / factor
+        own_way = max(atol + rtol * abs(stored), ratio * abs(stored))
         if whole:
-            return atol + rtol * abs(stored) if named else 0.0
-        default = RTOL * abs(stored) + ARRAY_ATOL * scale
-        return max(default, atol + rtol * abs(stored))
+            return own_way if named else 0.0
+        return max(RTOL * abs(stored) + ARRAY_ATOL * scale, own_way)
 
 
 @dataclasses.dataclass
@@ -358,7 +366,8 @@ def compare_numbers(stored, new, opened, scale, settings):
         whole, before = is_whole(old[0]), stored[: old.start()]
         expected, found = map(int if whole else float, (old[0], now[0]))
         inside = opened + before.count("[") - before.count("]") > 0
-        allowed = settings.allowed(expected, before, scale if inside else 0.0, whole)
+        scale = scale if inside else 0.0
+        allowed = settings.allowed(expected, found, before, scale, whole)
         off = abs(found - expected)
         # 0.51 - 0.5 is a little more than 0.01.
         if off <= allowed * (1 + 1e-9):
