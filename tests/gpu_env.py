@@ -110,11 +110,9 @@ for part in ("Ops", "Cnn", "Adv"):
 def test_training_step_without_a_gpu(stub_folder):
     done = run("-c", TRAIN, driver=stub_folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "Computing on cpu(0): the NVIDIA driver sees no GPU.",
-        "True",
-        "True",
-    ]
+    first, _, *correct = done.stdout.splitlines()
+    assert first == "Computing on cpu(0): the NVIDIA driver sees no GPU."
+    assert correct == ["True", "True"]
 
 
 def test_gpu_that_fits_but_does_not_compute(stub_folder):
@@ -122,7 +120,7 @@ def test_gpu_that_fits_but_does_not_compute(stub_folder):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert "CUDA build" in lines[0]
-    assert lines[-1].startswith(
+    assert lines[-2].startswith(
         "Computing on cpu(0): gpu(0) (Stub GPU) failed a small test, which ended with"
     )
 
@@ -136,11 +134,9 @@ def test_gpu_that_hangs_in_the_real_probe(stub_folder):
         hang="compute",
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [
-        "Computing on cpu(0): gpu(0) (Stub GPU) did not finish a small test within "
-        "15 s.",
-        "cpu(0)",
-    ]
+    first, *_, chosen = done.stdout.splitlines()
+    assert first.endswith("(Stub GPU) did not finish a small test within 15 s.")
+    assert chosen == "cpu(0)"
 
 
 def test_no_driver_is_explained(tmp_path):

@@ -1,5 +1,6 @@
 """The choice of device against a stand-in for NVIDIA's driver, tests/stub_cuda.c."""
 
+import os
 import subprocess
 import sys
 
@@ -65,11 +66,13 @@ PASSES = "print('answer 7776.0')"
 def on_cpu(capsys):
     """The reason that is told for computing on the CPU."""
     assert device.try_gpu() == mx.cpu()
-    line = capsys.readouterr().out
-    assert line.startswith("Computing on cpu(0): ") and line.endswith(".\n")
+    line, times = capsys.readouterr().out.splitlines()
+    assert line.startswith("Computing on cpu(0): ") and line.endswith(".")
+    cores = len(os.sched_getaffinity(0))
+    assert times == f"  The times in the text are for 2 CPU cores; here are {cores}."
     assert device.try_all_gpus() == [mx.cpu()]
     assert capsys.readouterr().out == "", "what was told is told again"
-    return line[len("Computing on cpu(0): ") : -2]
+    return line[len("Computing on cpu(0): ") : -1]
 
 
 def test_no_driver(no_driver, capsys):
@@ -141,8 +144,10 @@ def test_gpu_that_answers_is_used(stub, cuda_build, capsys, capability):
     cuda_build(PASSES)
     assert device.try_gpu() == mx.gpu(0)
     assert device.try_all_gpus() == [mx.gpu(0)]
-    told = "Computing on gpu(0): Stub GPU answered a small test.\n"
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out.splitlines() == [
+        "Computing on gpu(0): Stub GPU answered a small test.",
+        "  The times in the text are for 2 CPU cores; a GPU needs less.",
+    ]
 
 
 def test_unusable_gpus_are_passed_over(stub, cuda_build, capsys):
@@ -259,7 +264,7 @@ def test_diagnosis(stub):
     assert "newer than the 5.0 to 8.9" in lines[5]
     assert lines[6] == "BN_DEVICE: not set"
     assert lines[7].startswith("Computing on cpu(0): gpu(0) (Stub GPU) has compute cap")
-    assert len(lines) == 8
+    assert len(lines) == 9
 
 
 def bare(*arguments):

@@ -44,7 +44,8 @@ def try_gpu():
 
     A GPU has proved itself when its compute capability is one that mxnet-cu112 has
     code for and a small operation has come back from it within a minute. What was
-    chosen and why is printed, once, in one line that begins "Computing on".
+    chosen and why is printed, once, in a line that begins "Computing on", and below
+    it what that means for the times that the chapters state.
 
     BN_DEVICE in the environment overrides: `cpu`; `gpu` or, say, `gpu(1)` for a GPU
     whatever its compute capability (an MXNet from elsewhere may have code for it).
@@ -136,8 +137,15 @@ def _tell(devices, reason):
     line = f"Computing on {', '.join(map(str, devices))}: {reason}."
     if line not in _told:
         _told.add(line)
-        print(line)
+        here = f"here are {_cores()}" if devices == [mx.cpu()] else "a GPU needs less"
+        print(f"{line}\n  The times in the text are for 2 CPU cores; {here}.")
     return devices
+
+
+def _cores():
+    if hasattr(os, "sched_getaffinity"):  # those that this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _diagnose():
