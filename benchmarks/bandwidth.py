@@ -13,7 +13,7 @@ PASSES = {
     "one affine map": (12, 24),
     "as a product": (10, 22),
     "as a convolution": (6, 17),
-    "fast_batch_norm": (13, 19),
+    "fast_batch_norm": (12, 19),
     "nn.BatchNorm": (4, 5),
 }
 

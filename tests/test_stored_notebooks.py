@@ -54,6 +54,20 @@ def test_faults_in_the_table_of_contents_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_file_is_as_nbformat_writes_it(path):
+    """A line of source a line of the file: else a diff shows whole cells."""
+    notebook = nbformat.read(path, as_version=4)
+    assert path.read_text() == nbformat.writes(notebook) + "\n"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_blank_is_left_to_fill_in(path):
+    cells = nbformat.read(path, as_version=4).cells
+    blanks = [c.id for c in cells if c.cell_type == "markdown" and "{{" in c.source]
+    assert blanks == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_outputs_are_from_one_full_run(path):
     notebook = nbformat.read(path, as_version=4)
     provenance = notebook.metadata.get("provenance", {})
