@@ -7,6 +7,7 @@ Directives for pages of the book:
 - `stored-status`: for each notebook when, where, how long and with what it ran.
 - `stored-results`: the published runs of chapters/results.yml beside what the
   notebooks measured, as stored by `glue(name, value, display=False)`.
+- `stored-epochs`: how long an epoch of each of these runs takes, from its log.
 - `stored-figure`: a figure of a chapter, by the name in its cell's metadata.
 
 `python _ext/stored.py README.md` writes the table of results between the file's
@@ -17,6 +18,7 @@ import base64
 import json
 import os
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -43,6 +45,7 @@ class Stored:
         notebook = json.loads(self.path.read_text(encoding="utf-8"))
         self.cells = notebook["cells"]
         self.provenance = notebook["metadata"].get("provenance")
+        self.times = notebook["metadata"].get("times", {})  # seconds, cpu and gpu
 
     @property
     def title(self):
@@ -86,9 +89,19 @@ class Stored:
             "the figure in its cell's metadata: mystnb.figure.name."
         )
 
-    def ran_on(self, kind):
-        """Whether the stored outputs come from a device of this kind: cpu or gpu."""
-        return bool(self.provenance) and self.provenance["device"].startswith(kind)
+    def epoch(self, log):
+        """Median of the seconds in the lines that the cell `log` printed."""
+        cells = {cell["id"]: cell.get("outputs", ()) for cell in self.cells}
+        outputs = cells.get(log, ())
+        text = "".join("".join(output.get("text", "")) for output in outputs)
+        seconds = re.findall(r"([\d.]+) s$", text, re.MULTILINE)
+        if not seconds:
+            raise ValueError(
+                f'Expected the cell "{log}" of chapters/{self.chapter}.ipynb to store '
+                "a log with lines that end in a time (12.3 s), found none. Correct the "
+                "cell's name in chapters/results.yml."
+            )
+        return statistics.median(map(float, seconds))
 
 
 def duration(seconds):
@@ -110,6 +123,11 @@ def table(*columns):
     return [row(*columns), row(*("---" for _ in columns))]
 
 
+def numbered(rows, name, caption):
+    """The table with a number and a caption, for references to `name`."""
+    return [f":::{{table}} {caption}", f":name: {name}", "", *rows, ":::"]
+
+
 def chapters_table(root, lines):
     """The map: `lines` are "chapter: what a reader will do there"."""
     rows = table("Chapter", "What you will do", "CPU", "GPU", "Re-executed")
@@ -117,7 +135,7 @@ def chapters_table(root, lines):
         chapter, _, does = line.partition(":")
         stored = Stored(root, chapter.strip())
         times = [
-            duration(stored.provenance["seconds"]) if stored.ran_on(kind) else "–"
+            duration(stored.times[kind]) if kind in stored.times else "–"
             for kind in ("cpu", "gpu")
         ]
         link = f"[{stored.title}](/chapters/{stored.chapter}.ipynb)"
@@ -141,6 +159,11 @@ def status_table(root):
     return rows
 
 
+def read_runs(root):
+    path = Path(root) / "chapters" / "results.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 CELL = "{{ref}}`{text} <{chapter}#{cell}>`"  # a label that chapters.py gives each cell
 FILE = "[{text}](chapters/{chapter}.ipynb)"
 
@@ -151,8 +174,7 @@ def results_table(root, link=CELL, headlines=False):
     With `headlines` only the figures that are marked as such, one for each run.
     """
     rows = table("Run", "Setting", "Figure", "Published", "Here", "On")
-    runs = Path(root) / "chapters" / "results.yml"
-    for run in yaml.safe_load(runs.read_text(encoding="utf-8")):
+    for run in read_runs(root):
         stored = Stored(root, run["chapter"])
         device = stored.provenance["device"] if stored.provenance else "–"
         name = f"{run['network']}, {run['dataset']}"
@@ -172,6 +194,19 @@ def results_table(root, link=CELL, headlines=False):
                 row(name, setting, figure["name"], figure["published"], here, device)
             )
             name = setting = ""  # said once a run
+    return rows
+
+
+def epochs_table(root):
+    """Seconds an epoch of each run in chapters/results.yml, and the device."""
+    rows = table("Run", "Batch", "An epoch", "On")
+    for run in read_runs(root):
+        stored = Stored(root, run["chapter"])
+        ran = stored.provenance
+        device = f"{ran['device']}, {ran['processor']}" if ran else "–"
+        name = f"[{run['network']}, {run['dataset']}](/chapters/{stored.path.name})"
+        time = f"{stored.epoch(run['log']):.1f}\u00a0s"
+        rows.append(row(name, run["batch"], time, device))
     return rows
 
 
@@ -208,17 +243,27 @@ class StoredDirective(SphinxDirective):
 
 class Chapters(StoredDirective):
     def stored(self):
-        return self.parse(chapters_table(self.root, self.content))
+        rows = chapters_table(self.root, self.content)
+        caption = "The chapters, and how long each runs; –: not run there yet."
+        return self.parse(numbered(rows, "tab-chapters", caption))
 
 
 class Status(StoredDirective):
     def stored(self):
-        return self.parse(status_table(self.root))
+        caption = "The last full run of each chapter."
+        return self.parse(numbered(status_table(self.root), "tab-status", caption))
 
 
 class Results(StoredDirective):
     def stored(self):
-        return self.parse(results_table(self.root))
+        caption = "Published results, and what this book measures."
+        return self.parse(numbered(results_table(self.root), "tab-results", caption))
+
+
+class Epochs(StoredDirective):
+    def stored(self):
+        caption = "An epoch of training: the median of the times in its log."
+        return self.parse(numbered(epochs_table(self.root), "tab-epochs", caption))
 
 
 class Figure(StoredDirective):
@@ -242,6 +287,7 @@ def setup(app):
     app.add_directive("stored-chapters", Chapters)
     app.add_directive("stored-status", Status)
     app.add_directive("stored-results", Results)
+    app.add_directive("stored-epochs", Epochs)
     app.add_directive("stored-figure", Figure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

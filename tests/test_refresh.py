@@ -27,13 +27,15 @@ def repository(tmp_path):
     """A folder under git with a committed `utils` that has what refresh needs."""
     (tmp_path / "utils").mkdir()
     (tmp_path / "utils/__init__.py").write_text("def try_gpu():\n    return 'cpu(0)'\n")
-    for command in (
-        ["init", "-q"],
-        ["add", "utils"],
-        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "-m", "Start"],
-    ):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    commit(tmp_path)
     return tmp_path
+
+
+def commit(folder):
+    name = ["-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["add", "utils"], [*name, "commit", "-q", "-m", "Change"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
 
 
 def write(folder, cells, metadata=None):
@@ -70,7 +72,8 @@ def test_stores_what_readers_see_and_nothing_that_changes(repository):
     second = json.loads(path.read_text())
     for notebook in first, second:
         provenance = notebook["metadata"]["provenance"]
-        assert provenance.pop("seconds") < 60
+        seconds = provenance.pop("seconds")
+        assert notebook["metadata"].pop("times") == {"cpu": seconds} and seconds < 60
         line = notebook["cells"].pop()
         assert (
             provenance["date"] in line["source"][0] and "seed: 7" in line["source"][0]
@@ -84,6 +87,23 @@ def test_stores_what_readers_see_and_nothing_that_changes(repository):
     png = base64.b64decode(figure[0]["data"]["image/png"])
     assert b"Software" not in png and len(png) > 1000
     assert widget[0]["data"] == {"text/plain": ["w"]}
+
+
+def test_a_run_on_a_gpu_names_it_and_keeps_the_time_of_the_cpu(repository):
+    path = write(repository, ["1 + 1"])
+    assert refresh(repository)[0] == 0
+    driver = "from types import SimpleNamespace as new\n"
+    driver += "gpu = new(index=0, name='Tesla T4')\n"
+    driver += "def ask_driver():\n    return new(gpus=[gpu])\n"
+    (repository / "utils/cuda.py").write_text(driver)
+    code = "def try_gpu():\n    return 'gpu(0)'\n"
+    (repository / "utils/__init__.py").write_text(code)
+    commit(repository)
+    code, log = refresh(repository)
+    assert code == 0, log
+    notebook = nbformat.read(path, as_version=4)
+    assert set(notebook.metadata.times) == {"cpu", "gpu"}
+    assert "on `gpu(0)` (Tesla T4)" in notebook.cells[-1].source
 
 
 def test_prints_what_changes_before_it_writes(repository):

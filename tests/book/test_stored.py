@@ -24,6 +24,7 @@ RESULTS = """
 - chapter: lesson
   network: A network
   dataset: MNIST
+  log: train
   batch: 64
   learning rate: 0.001
   epochs: 10
@@ -32,6 +33,8 @@ RESULTS = """
     - {name: "test accuracy, last epoch", published: "0.9937", measured: accuracy,
        headline: true}
 """
+
+LOG = "epoch 1, loss 0.5, 3.9 s\nepoch 2, loss 0.4, 3.4 s\nepoch 3, loss 0.3, 3.5 s\n"
 
 
 def glued(name, value):
@@ -61,12 +64,14 @@ def root(tmp_path):
             "source": "",
             "outputs": [
                 glued("accuracy", 0.99124),
+                {"output_type": "stream", "name": "stdout", "text": LOG},
                 {"output_type": "display_data", "data": picture, "metadata": {}},
             ],
         },
     ]
     (tmp_path / "chapters").mkdir()
-    notebook = {"cells": cells, "metadata": {"provenance": PROVENANCE}}
+    metadata = {"provenance": PROVENANCE, "times": {"cpu": 312}}
+    notebook = {"cells": cells, "metadata": metadata}
     (tmp_path / "chapters" / "lesson.ipynb").write_text(json.dumps(notebook))
     (tmp_path / "chapters" / "results.yml").write_text(RESULTS)
     return tmp_path
@@ -83,7 +88,7 @@ def test_the_map_shows_time_by_device_and_date(root):
 def test_a_chapter_never_run_in_full_says_so(root):
     path = root / "chapters" / "lesson.ipynb"
     notebook = json.loads(path.read_text())
-    del notebook["metadata"]["provenance"]
+    notebook["metadata"] = {}
     path.write_text(json.dumps(notebook))
     assert stored.chapters_table(root, ["lesson: x"])[-1].endswith("| – | – | never |")
     assert "| never | – | – | – | – |" in stored.status_table(root)[-1]
@@ -105,6 +110,15 @@ def test_results_are_rounded_as_the_published_ones_and_linked_to_the_cell(root):
         "|  |  | test accuracy, last epoch | 0.9937 "
         "| {ref}`0.9912 <lesson#train>` | cpu(0) |"
     )
+
+
+def test_an_epoch_takes_the_median_of_its_log(root):
+    assert stored.epochs_table(root)[-1] == (
+        "| [A network, MNIST](/chapters/lesson.ipynb) "
+        "| 64 | 3.5\u00a0s | cpu(0), Xeon |"
+    )
+    with pytest.raises(ValueError, match='the cell "x" .* found none. Correct the'):
+        stored.Stored(root, "lesson").epoch("x")
 
 
 def test_readme_gets_the_table_between_its_marks(root):

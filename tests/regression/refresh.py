@@ -32,8 +32,13 @@ from tests.regression import compare
 WHERE = """
 import importlib.metadata, json, platform, utils
 names = {dist.metadata["Name"] for dist in importlib.metadata.distributions()}
+device, gpus = str(utils.try_gpu()), {}
+if device.startswith("gpu"):
+    from utils.cuda import ask_driver
+    gpus = {f"gpu({gpu.index})": gpu.name for gpu in ask_driver().gpus}
 print(json.dumps({
-    "device": str(utils.try_gpu()),
+    "device": device,
+    "processor": gpus.get(device),
     "packages": {"python": platform.python_version()} | {
         name: importlib.metadata.version(name)
         for name in ("mxnet", "mxnet-cu112", "numpy", "matplotlib") if name in names
@@ -88,12 +93,16 @@ def refresh(path):
     doubts = profile_differences(full, short)
     full.metadata.provenance = {
         **where,
-        "processor": processor(),
+        "processor": where["processor"] or processor(),
         "seed": seeds(full),
         "date": datetime.date.today().isoformat(),
         "seconds": round(seconds),
         "profile": "full",
     }
+    # A run on the other kind of device leaves its time here for the map of chapters.
+    kind = "gpu" if where["device"].startswith("gpu") else "cpu"
+    times = stored.metadata.get("times", {})
+    full.metadata.times = {**times, kind: round(seconds)}
     write_provenance(full)
     print_changes(path, stored, full)
     if doubts:
