@@ -145,6 +145,31 @@ def test_quick_questions_are_well_formed(path):
         )
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_section_ends_in_a_quick_question_or_has_one(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] != "code")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    without = [section.splitlines()[0] for section in sections if "quiz" not in section]
+    assert without == ["Summary", "Exercises"]
+
+
+def test_every_table_has_a_number_and_a_caption(book):
+    tables = [
+        (name, table)
+        for name in book.pages
+        if name not in ("genindex.html", "search.html")
+        for table in re.findall(r"<table.*?</table>", read(book.html / name).text, re.S)
+    ]
+    assert len(tables) > 10
+    poor = [
+        f"{name}: {re.sub('<[^>]+>', ' ', table)[:80]}"
+        for name, table in tables
+        if not re.search(r'<caption>.*?"caption-number">Table \d+', table, re.DOTALL)
+    ]
+    assert not poor, "\n".join(poor)
+
+
 def test_readme_has_the_stored_results():
     import stored
 
