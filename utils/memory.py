@@ -1,7 +1,7 @@
 """Keep freed memory for the next array instead of handing it back to Linux.
 
 MXNet allocates each array on the CPU with malloc and frees it after its last
-use. By default glibc maps every large block afresh and unmaps it at once, so
+use. By default glibc hands much of what is freed back to the system, so
 that each training step pays a page fault for each 4 KiB that it touches: half
 of a small network's time. `make bench` measures what this saves.
 """
