@@ -62,13 +62,16 @@ pdf: book ## print the book into one file, _build/pdf/book.pdf (needs Chromium)
 lab: .venv/ready ## JupyterLab, opened on the chapters
 	$(PY) -m jupyterlab --notebook-dir chapters
 
-test: lint test-unit test-notebooks test-book ## everything that has to hold
+test: lint ## everything that has to hold
+	@$(DATA); $(PY) -m pytest -q $(SIDE_BY_SIDE) tests
+	@$(MAKE) --no-print-directory test-notebooks
 
 lint: .venv/ready ## ruff, over Python files and notebooks
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-UNIT = tests --ignore tests/book
+# Most tests wait for another process: a kernel, a build of the book, a browser.
+SIDE_BY_SIDE = -n 2 --dist loadgroup
 NOTEBOOKS_RUN = $(PY) -m pytest -p tests.regression.plugin --nbval --nbval-current-env \
   -n auto --dist loadfile --regression-summary _build/regression.md \
   --junitxml _build/regression.xml
@@ -78,7 +81,7 @@ DATA = $(PY) -m utils; status=$$?; if [ $$status = 3 ]; then export BN_STANDIN=d
   elif [ $$status != 0 ]; then exit 1; fi
 
 test-unit: .venv/ready ## the tests of utils, of the notebooks' definitions, of the tools
-	@$(DATA); $(PY) -m pytest -q $(UNIT)
+	@$(DATA); $(PY) -m pytest -q $(SIDE_BY_SIDE) tests --ignore tests/book
 
 test-notebooks: .venv/ready ## re-execute and compare each notebook, short profile
 	@$(DATA); BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 chapters

@@ -128,7 +128,7 @@ def train(step, batches, count, synchronize):
             loss.mean().asscalar()
 
 
-def measure(networks=NETWORKS, count=8, seconds=3.0):
+def measure(networks=NETWORKS, count=8, seconds=6.0):
     """Images a second in training, one row for each network and contender."""
     rows = []
     for title, network in networks.items():

@@ -58,8 +58,8 @@ MISTAKES = {
     ),
     "fast_variance_unbiased": (
         "fast-batch-norm",
-        "var = channel_mean(nd.square(V), N) - nd.square(rest)",
-        "var = (channel_mean(nd.square(V), N) - nd.square(rest)) * N / (N - 1)",
+        "var = channel_mean(nd.square(V)) - nd.square(rest)",
+        "var = (channel_mean(nd.square(V)) - nd.square(rest)) * len(V) / (len(V) - 1)",
         {"agree"},
     ),
     "eps_outside_the_root_with_moving_statistics": (
