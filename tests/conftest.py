@@ -3,9 +3,8 @@
 import pytest
 
 
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """A file's tests share what it sets up, and all in book/ share one build."""
-    for item in items:
-        folder = item.path.parent.name
-        group = folder if folder == "book" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    folder = item.path.parent.name
+    group = folder if folder == "book" else item.path.name
+    item.add_marker(pytest.mark.xdist_group(group))

@@ -22,6 +22,7 @@ WRAPPED = "[0.12345678 0.2345678\n 0.5]"
         ("[0.7504512 , 1.]", "[0.75045121, 1.]", None),
         (WRAPPED, "[0.12345678 0.2345678 0.5]", None),
         ("[1.0, 1e-9]", "[1.0, -2e-9]", None),
+        ("line 1 y [1.0, 1e-9]", "line 1 y [1.0, -2e-9]", None),
         ("took 12.3 s", "took 1 min 3 s", None),
         ("2,700 images/s at 0x7f", "31 images/s at 0xab", None),
         ("4.5 ms each", "350 µs each", None),

@@ -366,8 +366,8 @@ def compare_numbers(stored, new, opened, scale, settings):
         whole, before = is_whole(old[0]), stored[: old.start()]
         expected, found = map(int if whole else float, (old[0], now[0]))
         inside = opened + before.count("[") - before.count("]") > 0
-        scale = scale if inside else 0.0
-        allowed = settings.allowed(expected, found, before, scale, whole)
+        largest = scale if inside else 0.0
+        allowed = settings.allowed(expected, found, before, largest, whole)
         off = abs(found - expected)
         # 0.51 - 0.5 is a little more than 0.01.
         if off <= allowed * (1 + 1e-9):

@@ -17,9 +17,10 @@ from queue import Empty
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbval import kernel, plugin
 
-from tests.regression import changed, compare, report
+from tests.regression import changed, compare, kernels, report
 
 
 def pytest_addoption(parser):
@@ -37,12 +38,17 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     plugin.RunningKernel = WatchedKernel
+    kernel.KernelManager = manage_kernel
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
     if workers:
         threads = max(1, cores() // int(workers))
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     else:
         config.pluginmanager.register(report.Report(config), "regression-report")
+
+
+def manage_kernel(**options):
+    return KernelManager(**options, **kernels.own_sockets())
 
 
 def cores():

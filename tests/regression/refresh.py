@@ -26,7 +26,7 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from nbval.plugin import coalesce_streams
 from tqdm import tqdm
 
-from tests.regression import compare
+from tests.regression import compare, kernels
 
 # Run in the notebook's kernel after its last cell.
 WHERE = """
@@ -134,6 +134,7 @@ def run(path, environment):
     manager = AsyncKernelManager(
         kernel_name=CURRENT_ENV_KERNEL_NAME,
         kernel_spec_manager=NbvalKernelspecManager(),
+        **kernels.own_sockets(),
     )
     client = NotebookClient(
         notebook,
