@@ -71,7 +71,7 @@ lint: .venv/ready ## ruff, over Python files and notebooks
 	@$(PY) -m ruff format --check .
 
 # Most tests wait for another process: a kernel, a build of the book, a browser.
-SIDE_BY_SIDE = -n 2 --dist loadgroup
+SIDE_BY_SIDE = -n 2 --dist loadfile
 NOTEBOOKS_RUN = $(PY) -m pytest -p tests.regression.plugin --nbval --nbval-current-env \
   -n auto --dist loadfile --regression-summary _build/regression.md \
   --junitxml _build/regression.xml
