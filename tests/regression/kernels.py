@@ -1,7 +1,8 @@
-"""Kernels that listen on sockets in a folder of this process, not on TCP ports.
+"""What the kernels need that run many at a time on a busy machine.
 
-A port that is free when Jupyter chooses it may be taken by the time the kernel starts,
-and then the kernel dies: with several processes side by side it does happen.
+They listen on sockets in a folder of this process, not on TCP ports. A port that is
+free when Jupyter chooses it may be taken by the time the kernel starts, and then the
+kernel dies: with several processes side by side it does happen.
 """
 
 import itertools
@@ -14,3 +15,15 @@ _numbers = itertools.count()
 def own_sockets():
     """Arguments for Jupyter's kernel managers."""
     return {"transport": "ipc", "ip": f"{_folder.name}/{next(_numbers)}"}
+
+
+# Run in a kernel before its first cell. What C code writes to stderr reaches a cell's
+# outputs by way of a thread, and came too late where the processor was busy.
+WAIT_FOR_STDERR = """exec('''
+import sys, time
+from IPython import get_ipython
+def wait(result):
+    time.sleep(0.05)
+    sys.stderr.flush()
+get_ipython().events.register("post_run_cell", wait)
+''', {})"""

@@ -154,8 +154,9 @@ class Notebook(plugin.IPyNbFile):
             super().setup()
         finally:
             os.environ["PYTEST_CURRENT_TEST"] = current
-        message = self.kernel.kc.execute(compare.figure_data_code(), silent=True)
-        self.kernel.await_reply(message, timeout=60)
+        for code in compare.figure_data_code(), kernels.WAIT_FOR_STDERR:
+            message = self.kernel.kc.execute(code, silent=True)
+            self.kernel.await_reply(message, timeout=60)
         self.short, reference = {}, compare.short_reference(self.path)
         if reference.exists():
             cells = nbformat.read(reference, as_version=4).cells

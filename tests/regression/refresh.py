@@ -148,6 +148,7 @@ def run(path, environment):
         env={**os.environ, **environment}, stderr=subprocess.DEVNULL, cleanup_kc=True
     ):
         aside(client, compare.figure_data_code())
+        aside(client, kernels.WAIT_FOR_STDERR)
         count = 0
         bar = tqdm(notebook.cells, desc=str(path), unit="cell", leave=False)
         for index, cell in enumerate(bar):
