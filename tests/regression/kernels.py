@@ -1,8 +1,8 @@
 """What the kernels need that run many at a time on a busy machine.
 
-They listen on sockets in a folder of this process, not on TCP ports. A port that is
-free when Jupyter chooses it may be taken by the time the kernel starts, and then the
-kernel dies: with several processes side by side it does happen.
+They listen on sockets in a folder of this process, not on TCP ports: a port that is
+free when Jupyter chooses it may be taken by the time the kernel starts. With two test
+processes side by side a kernel died at its start, and this is the likely reason.
 """
 
 import itertools
