@@ -2,14 +2,17 @@
 
 __version__ = "0.1.0"
 
-from utils import cuda, memory
+from utils import cuda, memory, variation
 
 cuda.prepare_import()  # before anything here imports mxnet
 memory.keep_freed_memory()
+if variation.seed():
+    variation.shift_seeds()
 
 from utils.data import load_data_fashion_mnist, load_mnist
 from utils.device import try_all_gpus, try_gpu
 from utils.metrics import accuracy, evaluate_accuracy
 from utils.notebooks import definitions
 from utils.plotting import plot_curves
+from utils.seeds import expected, verdict
 from utils.training import SGD, epochs, train_ch5

@@ -1,13 +1,10 @@
-"""The training loop that several chapters share, and the two profiles.
+"""The training loop that several chapters share, and the epochs of all loops."""
 
-A loop over `epochs(10)` runs ten epochs, unless BN_EPOCHS in the environment
-asks for the short profile: BN_EPOCHS=1 stops after the first one.
-"""
-
-import os
+import operator
 import sys
 import time
 
+from utils import profile
 from mxnet import autograd, gluon
 from tqdm import tqdm
 from utils.metrics import _hits, evaluate_accuracy, split_and_load
@@ -16,34 +13,27 @@ from utils.metrics import _hits, evaluate_accuracy, split_and_load
 def epochs(num_epochs):
     """Iterate over 0 … num_epochs - 1 with a progress bar on stderr.
 
-    With BN_EPOCHS=n in the environment (the short profile) it stops after n
-    epochs, and says so in one line on stderr. Raises ValueError where
-    `num_epochs` or BN_EPOCHS is not a whole number of at least 1.
+    In the short profile (BN_PROFILE=short) it stops after the first epoch, and says
+    so in one line on stderr. Raises ValueError where `num_epochs` is not a whole
+    number of at least 1, or BN_PROFILE names no profile.
     """
-    count = _at_least_one(num_epochs, "num_epochs")
-    short = os.environ.get("BN_EPOCHS")
-    if short is not None:
-        count = min(count, _at_least_one(short, "BN_EPOCHS"))
-    yield from tqdm(range(count), unit="epoch", leave=False)
-    if count < num_epochs:
+    try:
+        count = operator.index(num_epochs)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(
+            f"num_epochs has to be a whole number of at least 1, but it is "
+            f"{num_epochs!r}."
+        )
+    short = profile.is_short()
+    yield from tqdm(range(1 if short else count), unit="epoch", leave=False)
+    if short:
         print(
-            f"Short profile: stopped after epoch {count} of {num_epochs} "
-            f"(BN_EPOCHS={short}).",
+            f"Short profile: one epoch, of at most {profile.BATCHES} batches, where "
+            f"{count} were asked for (BN_PROFILE=short).",
             file=sys.stderr,
         )
-
-
-def _at_least_one(value, name):
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ValueError(
-            f"{name} has to be a whole number of at least 1, but it is {value!r}."
-            + (" Correct it, or unset it for full training." if name.isupper() else "")
-        )
-    return number
 
 
 def SGD(params, lr):

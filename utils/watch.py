@@ -1,0 +1,249 @@
+"""Notes on every training of a notebook, for the regression run.
+
+`start()` listens to what each training does, whoever wrote its loop: take a batch from
+`utils.data.Batches`, call `backward`, update by `gluon.Trainer.step` or `utils.SGD`.
+`take()` returns the notes on the trainings since the last call. A notebook needs no
+line for it, and where `start()` is not called nothing here costs anything.
+
+A training is known by its trainer, or with `utils.SGD` by its first parameter. Its
+network is the Gluon block that was called in `record()`; a network that is a function
+has to be called `net` where the loop stands.
+"""
+
+import inspect
+import json
+import sys
+import zlib
+
+import numpy as np
+import utils.data
+import utils.training
+from utils import seeds
+from mxnet import autograd, gluon, nd
+
+BATCHES = 3  # whose content is noted
+LOSSES = 8  # of the first steps
+LATE = 4  # the last 1/LATE of the steps give the late loss
+
+
+class Training:
+    """What is noted of one training."""
+
+    def __init__(self):
+        self.checksums, self.losses, self.facts = [], [], {}
+        self.net = self.batch = self.test = None
+
+    def note_step(self, loss, batches, batch):
+        # Not fetched here: a step that waits for its loss takes longer.
+        self.losses.append(loss)
+        if batch and len(self.checksums) < BATCHES:
+            self.checksums.append("".join(f"{checksum(a):08x}" for a in batch))
+            self.test = batches.test
+            self.batch = self.batch or batch
+
+    def begin(self, params):
+        """Note parameters and gradients before the first update."""
+        self.params = params
+        self.before = [array.asnumpy() for array in params]
+        self.gradients = [array.grad.asnumpy() for array in params]
+
+    def note_first_update(self, net):
+        """Note what the first update did, and what the network is after it."""
+        self.net = net
+        norms = [norm(gradient) for gradient in self.gradients]
+        after = [array.asnumpy() for array in self.params]
+        changes = zip(after, self.before, strict=True)
+        sizes = [norm(new - old.astype("float64")) for new, old in changes]
+        pairs = zip(sizes, norms, strict=True)
+        self.facts = {
+            "parameters": [fingerprint(array) for array in self.before],
+            "gradients": norms,
+            "updates": [
+                size / gradient if gradient else 0.0 for size, gradient in pairs
+            ],
+            "statistics": [fingerprint(s.asnumpy()) for s in self.statistics()],
+            "prediction loss": mean_loss(net, self.batch and [self.batch], self.params)[
+                0
+            ],
+        }
+        del self.before, self.gradients
+
+    def statistics(self):
+        """The arrays that the network holds beside its parameters."""
+        if isinstance(self.net, gluon.Block):
+            values = self.net.collect_params().values()
+            return [p.list_data()[0] for p in values if p.grad_req == "null"]
+        known = {id(array) for array in self.params}
+        return [array for array in reached(self.net, set()) if id(array) not in known]
+
+    def summary(self):
+        """All notes, and where the training led: losses and accuracy at its end."""
+        losses = [float(loss.asscalar()) for loss in self.losses]
+        late = losses[-max(1, len(losses) // LATE) :]
+        log_loss, share, pictures = mean_loss(self.net, self.test, self.params)
+        return self.facts | {
+            "batches": self.checksums,
+            "steps": len(losses),
+            "losses": losses[:LOSSES],
+            "late loss": float(np.mean(late)),
+            "test loss": log_loss,
+            "test error": None if share is None else 1 - share,
+            "test pictures": pictures,
+        }
+
+
+class Watch:
+    """What happened since the last update, and the trainings of the present cell."""
+
+    def __init__(self):
+        self.trainings = {}
+        self.batches = self.batch = self.heads = None
+        self.blocks, self.depth = [], 0
+
+    def step(self, key, params, update, find_net):
+        """Carry out `update`, and note what it does to `params`, a list of arrays."""
+        # The key is kept, so that no other object gets its id.
+        training = self.trainings.setdefault(id(key), (key, Training()))[1]
+        params = [array.as_nd_ndarray() for array in params]
+        training.note_step(self.loss(), self.batches, self.batch)
+        first = len(training.losses) == 1
+        if first:
+            training.begin(params)
+        update()
+        if first:
+            training.note_first_update(find_net())
+        self.batch, self.heads, self.blocks = None, None, []
+
+    def loss(self):
+        """The loss of the last backward pass, an example's, as an array."""
+        if self.heads is None:
+            return nd.array([np.nan])
+        count = sum(head.size for head in self.heads)
+        if count == len(self.heads) and self.batch:  # each one already is a sum
+            count = len(self.batch[1])
+        return nd.add_n(*[head.as_nd_ndarray().sum() for head in self.heads]) / count
+
+    def called_block(self):
+        """The network among the blocks that were called: the first with parameters."""
+        found = [block for block in self.blocks if block.collect_params()]
+        return found[0] if found else None
+
+
+def start():
+    """Listen from here on."""
+    plain_step, plain_sgd = gluon.Trainer.step, utils.training.SGD
+    plain_call, plain_iter = gluon.Block.__call__, utils.data.Batches.__iter__
+    plain_backward, plain_backward_of = autograd.backward, nd.NDArray.backward
+
+    def step(trainer, *args, **kwargs):
+        arrays = [p.list_data()[0] for p in trainer._params if p.grad_req != "null"]
+        _watch.step(
+            trainer,
+            arrays,
+            lambda: plain_step(trainer, *args, **kwargs),
+            _watch.called_block,
+        )
+
+    def sgd(params, lr):
+        params = list(params)
+        caller = sys._getframe(1)
+        names = {**caller.f_globals, **caller.f_locals}
+        _watch.step(
+            params[0], params, lambda: plain_sgd(params, lr), lambda: names.get("net")
+        )
+
+    def call(block, *args):
+        if _watch.depth == 0 and autograd.is_recording():
+            _watch.blocks.append(block)
+        _watch.depth += 1
+        try:
+            return plain_call(block, *args)
+        finally:
+            _watch.depth -= 1
+
+    def iterate(batches):
+        for batch in plain_iter(batches):
+            if batches.test is not None:
+                _watch.batches, _watch.batch = batches, batch
+            yield batch
+
+    def backward(heads, *args, **kwargs):
+        note_heads(heads if isinstance(heads, (list, tuple)) else [heads])
+        plain_backward(heads, *args, **kwargs)
+
+    def backward_of(head, *args, **kwargs):
+        note_heads([head])
+        plain_backward_of(head, *args, **kwargs)
+
+    def note_heads(heads):
+        # A loss, not the output of a layer, whose memory would be kept.
+        _watch.heads = heads if all(head.ndim <= 1 for head in heads) else None
+
+    gluon.Trainer.step, gluon.Block.__call__ = step, call
+    utils.SGD = utils.training.SGD = sgd
+    utils.data.Batches.__iter__ = iterate
+    autograd.backward, nd.NDArray.backward = backward, backward_of
+
+
+def take():
+    """The notes on each training since the last call, in order, and the results that
+    `utils.seeds` was told of, as JSON."""
+    global _watch
+    trainings, _watch = _watch.trainings.values(), Watch()
+    notes = [training.summary() for _, training in trainings]
+    return json.dumps({"trainings": notes, "results": seeds.noted()})
+
+
+def checksum(array):
+    return zlib.crc32(array.asnumpy().tobytes())
+
+
+def norm(array):
+    return float(np.linalg.norm(array.astype("float64").ravel()))
+
+
+def fingerprint(array):
+    """[length, projection on a fixed direction]: two numbers that few arrays share."""
+    values = array.astype("float64").ravel()
+    direction = np.random.RandomState(0).choice([-1.0, 1.0], values.size)
+    return [norm(array), float(values @ direction)]
+
+
+def mean_loss(net, batches, params):
+    """(mean cross-entropy, accuracy, pictures) of `net` in prediction mode.
+
+    (None, None, 0) where there is nothing to measure it on, or `net` is no classifier.
+    """
+    if net is None or batches is None:
+        return None, None, 0
+    total = hits = count = 0
+    for X, y in batches:
+        X = X.as_in_context(params[0].context)
+        with autograd.pause(train_mode=False):
+            scores = net(X).as_nd_ndarray().asnumpy().astype("float64")
+        labels = y.asnumpy().astype(int)
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        total -= scores[np.arange(len(labels)), labels].sum()
+        hits += (scores.argmax(axis=1) == labels).sum()
+        count += len(labels)
+    return float(total / count), float(hits / count), count
+
+
+def reached(thing, seen):
+    """Yield the arrays that a function holds or names, and those they name in turn."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, nd.NDArray):
+        yield thing
+    elif isinstance(thing, (list, tuple)):
+        for part in thing:
+            yield from reached(part, seen)
+    elif inspect.isfunction(thing):
+        names = inspect.getclosurevars(thing)
+        for part in (*names.nonlocals.values(), *names.globals.values()):
+            yield from reached(part, seen)
+
+
+_watch = Watch()
