@@ -16,7 +16,7 @@ $$("$(or $(PYTHON),python3)" --version 2>&1 || true). Install Python 3.11, or na
 as in: make PYTHON=/path/to/python3.11 book" >&2; exit 1; }
 
 .PHONY: help env env-gpu book serve lab pdf test test-unit test-notebooks test-book \
-  test-changed test-full test-gpu-env lint linkcheck refresh bench lock clean
+  test-changed test-full test-portable test-gpu-env lint linkcheck refresh spread bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -62,9 +62,14 @@ pdf: book ## print the book into one file, _build/pdf/book.pdf (needs Chromium)
 lab: .venv/ready ## JupyterLab, opened on the chapters
 	$(PY) -m jupyterlab --notebook-dir chapters
 
-test: lint ## everything that has to hold
+test: test-code test-notebooks ## everything that has to hold, notebooks in the short profile
+
+test-full: test-code ## the same, notebooks in the full profile
+	@$(DATA); $(NOTEBOOKS_RUN) --nbval-cell-timeout=7200 chapters
+
+.PHONY: test-code
+test-code: lint
 	@$(DATA); $(PY) -m pytest -q $(SIDE_BY_SIDE) tests
-	@$(MAKE) --no-print-directory test-notebooks
 
 lint: .venv/ready ## ruff, over Python files and notebooks
 	@$(PY) -m ruff check .
@@ -72,9 +77,8 @@ lint: .venv/ready ## ruff, over Python files and notebooks
 
 # Most tests wait for another process: a kernel, a build of the book, a browser.
 SIDE_BY_SIDE = -n 2 --dist loadfile
-NOTEBOOKS_RUN = $(PY) -m pytest -p tests.regression.plugin --nbval --nbval-current-env \
-  -n auto --dist loadfile --regression-summary _build/regression.md \
-  --junitxml _build/regression.xml
+NOTEBOOKS_RUN = $(PY) -m regression -q --regression-summary=_build/regression.md \
+  --junitxml=_build/regression.xml
 
 # Where the data is nowhere to be had (exit status 3), scikit-learn's digits stand in.
 DATA = $(PY) -m utils; status=$$?; if [ $$status = 3 ]; then export BN_STANDIN=digits; \
@@ -84,13 +88,13 @@ test-unit: .venv/ready ## the tests of utils, of the notebooks' definitions, of 
 	@$(DATA); $(PY) -m pytest -q $(SIDE_BY_SIDE) tests --ignore tests/book
 
 test-notebooks: .venv/ready ## re-execute and compare each notebook, short profile
-	@$(DATA); BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 chapters
+	@$(DATA); BN_PROFILE=short $(NOTEBOOKS_RUN) --nbval-cell-timeout=600 chapters
 
 test-changed: .venv/ready ## the same, only where a change can have an effect
-	@$(DATA); BN_EPOCHS=1 $(NOTEBOOKS_RUN) --nbval-cell-timeout 600 --regression-changed chapters
+	@$(DATA); BN_PROFILE=short $(NOTEBOOKS_RUN) --nbval-cell-timeout=600 --regression-changed chapters
 
-test-full: .venv/ready ## the same, full profile
-	$(NOTEBOOKS_RUN) --nbval-cell-timeout 7200 chapters
+test-portable: .venv/ready ## the short profile on emulated processors, each against each
+	$(PY) -m regression.portable
 
 test-book: .venv/ready ## build strictly, check links, look at each page in Chromium
 	$(PY) -m pytest -q tests/book
@@ -104,8 +108,11 @@ linkcheck: .venv/ready ## test the links that lead out of the book (needs a netw
 	$(BOOK) --builder custom --custom-builder linkcheck
 
 refresh: .venv/ready ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
-	$(PY) -m tests.regression.refresh $(NOTEBOOKS)
+	$(PY) -m regression.refresh $(NOTEBOOKS)
 	$(PY) _ext/stored.py README.md
+
+spread: .venv/ready ## measure how far trainings vary (an hour; take the background)
+	$(PY) -m regression.spread
 
 bench: .venv/ready ## measure speed: a table, and benchmarks/latest.json
 	$(PY) -m benchmarks

@@ -48,7 +48,7 @@ def main():
 
 
 def describe():
-    from tests.regression.refresh import processor
+    from regression.refresh import processor
 
     packages = ["mxnet", "numpy"] + ["torch"] * settings.TORCH
     return {

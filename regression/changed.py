@@ -3,10 +3,15 @@
 import hashlib
 import os
 
-from tests.regression import compare
+from regression import compare, record
 
 # What every notebook's outputs depend on, besides the notebook itself.
-DEPENDENCIES = ["utils/**/*.py", "requirements/*.txt", "tests/regression/*.py"]
+DEPENDENCIES = [
+    "utils/**/*.py",
+    "requirements/*.txt",
+    "regression/*.py",
+    "pyproject.toml",
+]
 GREEN = "regression/green"  # in pytest's cache: what the last green runs had read
 
 
@@ -20,7 +25,8 @@ def run_key(path, root):
 
 def digest(path, root):
     """A hash of all that can change what a run of the notebook gives."""
-    files = [path, compare.short_reference(path)]
+    files = [path, record.path_of(path)]
+    files += sorted(path.parent.glob("*.spread.json"))
     for pattern in DEPENDENCIES:
         files += sorted(root.glob(pattern))
     sha = hashlib.sha256()

@@ -36,19 +36,20 @@ does so for the numbers after these words only; whole numbers too, there. ::
 lets a number be up to twice as large or half as large, and is meant for ratios of
 durations; "numbers" takes it, too. ::
 
-    {"log": true}    a training log, a line an epoch: the short profile has to
-                     print the first of the stored lines
-    {"short": true}  depends on how long the training ran: in the short profile
-                     compared with NAME.short.json, beside NAME.ipynb
-    {"data": true}   depends on the data: not compared where a stand-in is used,
-                     nor are cells with "log" or "short"
+    {"trained": true}  depends on a training: its numbers may differ by what `spread.py`
+                       measured (`limits.py`), and in the short profile it is compared
+                       with the short run's outputs in NAME.record.json
+    {"timing": true}   a ratio of durations: where it fails, the notebook is run again
+                       after all others, and only the second failure counts
+    {"data": true}     depends on the data otherwise: not compared where a stand-in is
+                       used, nor are cells with "trained"
 
     {"gpu": {…}}     these settings instead, where the line "Computing on …" of the
                      run names a GPU: for what differs from a CPU by design
 
 A tolerance needs its reason ("why"), and so does leaving a cell out, with the
-tag ``nbval-ignore-output``. The short profile is on where BN_EPOCHS is set in the
-environment, the stand-in where BN_STANDIN is.
+tag ``nbval-ignore-output``. The short profile is on where BN_PROFILE=short is set in
+the environment, the stand-in where BN_STANDIN is.
 """
 
 import dataclasses
@@ -57,9 +58,9 @@ import hashlib
 import itertools
 import json
 import re
-from pathlib import Path
+import statistics
 
-SHORT_PROFILE = "BN_EPOCHS"
+SHORT_PROFILE = "BN_PROFILE"
 STAND_IN = "BN_STANDIN"
 RTOL, ARRAY_ATOL = 1e-6, 1e-6
 
@@ -93,16 +94,21 @@ PROGRESS = re.compile(
 
 @dataclasses.dataclass
 class Settings:
-    """What the metadata of one cell asks for."""
+    """What the metadata of one cell asks for, and `spread`, which is measured.
+
+    spread: of a cell that depends on training, by how much its numbers may differ,
+    relative to their scale.
+    """
 
     rtol: float = 0.0
     atol: float = 0.0
     factor: float = 1.0
     numbers: dict = dataclasses.field(default_factory=dict)
-    log: bool = False
-    short: bool = False
+    trained: bool = False
     data: bool = False
+    timing: bool = False
     why: str = ""
+    spread: float = 0.0
 
     @classmethod
     def of(cls, cell, on_gpu=False):
@@ -112,12 +118,13 @@ class Settings:
         if on_gpu:
             given |= gpu
         unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
+        unknown |= set(given) & {"spread"}
         for tolerance in given.get("numbers", {}).values():
             unknown |= set(tolerance) - {"rtol", "atol", "factor"}
         if unknown:
             raise ValueError(
                 f'the metadata "regression" knows no {", ".join(sorted(unknown))}; '
-                "tests/regression/compare.py lists what it knows."
+                "regression/compare.py lists what it knows."
             )
         settings = cls(**given)
         if settings.tolerant and not settings.why:
@@ -128,13 +135,15 @@ class Settings:
 
     @property
     def tolerant(self):
-        return bool(self.rtol or self.atol or self.factor > 1 or self.numbers)
+        given = self.rtol or self.atol or self.factor > 1 or self.numbers
+        return bool(given or self.spread)
 
-    def allowed(self, stored, new, before, scale, whole):
+    def allowed(self, stored, new, before, scale, whole, unit):
         """By how much `new` may differ from `stored`, both numbers.
 
         before: the line's text up to the number. scale: the largest magnitude in
-        the same brackets. whole: whether it is printed as a whole number.
+        the same brackets. whole: whether it is printed as a whole number. unit: that of
+        its last digit.
         """
         words = re.sub(r"[^A-Za-z_]*$", "", before)
         named = [word for word in self.numbers if words.endswith(word)]
@@ -145,6 +154,8 @@ class Settings:
         own_way = max(atol + rtol * abs(stored), ratio * abs(stored))
         if whole:
             return own_way if named else 0.0
+        if self.spread:
+            own_way = max(own_way, self.spread * magnitude(stored, scale) + unit)
         return max(RTOL * abs(stored) + ARRAY_ATOL * scale, own_way)
 
 
@@ -193,11 +204,9 @@ def cut(line, spans, width=160):
     return left + line[start:end] + right, kept
 
 
-def compare(stored, new, settings, prefix_lines=None):
+def compare(stored, new, settings):
     """Compare two lists of outputs in notebook format.
 
-    prefix_lines: where given, stdout has to be the first `prefix_lines` lines of
-    the stored one.
     Returns (differences, share): a list of `Difference`, and the largest share
     of its allowance that any number used, where 1 is all of it.
     """
@@ -217,10 +226,8 @@ def compare(stored, new, settings, prefix_lines=None):
             )
             differences.append(found)
             continue
-        old_lines = lines(stored[where])
-        if prefix_lines is not None and where == "stdout":
-            old_lines = old_lines[:prefix_lines]
-        found, used = compare_lines(where, old_lines, lines(new[where]), settings)
+        old_lines, new_lines = lines(stored[where]), lines(new[where])
+        found, used = compare_lines(where, old_lines, new_lines, settings)
         differences += found
         share = max(share, used)
     return [difference.shortened() for difference in differences], share
@@ -256,12 +263,6 @@ def parts(outputs):
     if "stderr" in texts:
         texts["stderr"] = without_progress(texts["stderr"])
     return {where: text for where, text in texts.items() if text.strip()}
-
-
-def log_length(outputs):
-    """How many lines a training log among the outputs has; 0 where there is none."""
-    log = parts(outputs).get("stdout")
-    return len(lines(log)) if log else 0
 
 
 def without_progress(stderr):
@@ -367,7 +368,8 @@ def compare_numbers(stored, new, opened, scale, settings):
         expected, found = map(int if whole else float, (old[0], now[0]))
         inside = opened + before.count("[") - before.count("]") > 0
         largest = scale if inside else 0.0
-        allowed = settings.allowed(expected, found, before, largest, whole)
+        unit = last_digit(old[0])
+        allowed = settings.allowed(expected, found, before, largest, whole, unit)
         off = abs(found - expected)
         # 0.51 - 0.5 is a little more than 0.01.
         if off <= allowed * (1 + 1e-9):
@@ -396,12 +398,49 @@ def text_marks(stored, new):
     ]
 
 
-def short_reference(notebook):
-    """The file with the short profile's outputs, a notebook of just those cells."""
-    return notebook.with_suffix(".short.json")
+def magnitude(value, scale):
+    """What the deviation of a number is relative to.
+
+    Itself, the largest in its brackets, or, for a share, what is missing to 1: an
+    accuracy of 0.2 varies as the 0.8 do that are missing.
+    """
+    missing = 1 - abs(value) if abs(value) <= 1 else 0.0
+    return max(abs(value), scale, missing)
 
 
-def figure_data_code():
-    """Code that makes figures carry their data, and adds no name to the notebook."""
-    source = Path(__file__).with_name("figure_data.py").read_text(encoding="utf-8")
-    return f"exec({source!r}, {{}})"
+def last_digit(number):
+    """The unit of the last digit of a number as printed: 0.01 for 1.25."""
+    digits, _, exponent = number.lower().partition("e")
+    return 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
+
+
+def deviations(runs):
+    """Standard deviations of the numbers in several runs' outputs of one cell.
+
+    runs: lists of outputs. Returns (deviations, differing): one entry for each number
+    with a point, relative to its `magnitude`, and how many runs had other words or
+    lines than the first, whose numbers can't be told.
+    """
+    rows = [list(scaled_numbers(outputs)) for outputs in runs]
+    words = [[name for name, _, _ in row] for row in rows]
+    like = [row for row, w in zip(rows, words, strict=True) if w == words[0]]
+    found = []
+    for column in zip(*like, strict=True):
+        values, scales = zip(
+            *((value, scale) for _, value, scale in column), strict=True
+        )
+        found.append(statistics.stdev(values) / statistics.mean(scales))
+    return found, len(rows) - len(like)
+
+
+def scaled_numbers(outputs):
+    """Yield (the words around it, value, magnitude) of each number with a point."""
+    for where, text in parts(outputs).items():
+        rows = lines(text)
+        for row, (opened, scale) in zip(rows, array_scales(rows), strict=True):
+            for number in NUMBER.finditer(row):
+                if not is_whole(number[0]):
+                    before, value = row[: number.start()], float(number[0])
+                    inside = opened + before.count("[") - before.count("]") > 0
+                    scaled = magnitude(value, scale if inside else 0.0)
+                    yield f"{where} {skeleton(row)}", value, scaled

@@ -1,12 +1,15 @@
-"""What the kernels need that run many at a time on a busy machine.
+"""How every kernel is set up, for refresh and for the comparison alike.
 
-They listen on sockets in a folder of this process, not on TCP ports: a port that is
+Kernels listen on sockets in a folder of this process, not on TCP ports: a port that is
 free when Jupyter chooses it may be taken by the time the kernel starts. With two test
 processes side by side a kernel died at its start, and this is the likely reason.
 """
 
 import itertools
 import tempfile
+from pathlib import Path
+
+import tomllib
 
 _folder = tempfile.TemporaryDirectory(prefix="kernels-")
 _numbers = itertools.count()
@@ -17,13 +20,69 @@ def own_sockets():
     return {"transport": "ipc", "ip": f"{_folder.name}/{next(_numbers)}"}
 
 
-# Run in a kernel before its first cell. What C code writes to stderr reaches a cell's
-# outputs by way of a thread, and came too late where the processor was busy.
-WAIT_FOR_STDERR = """exec('''
-import sys, time
+# What C code writes to stderr reaches a cell's outputs by way of a pipe and a thread,
+# and may come after the cell's end. So each cell ends by a mark, a control character,
+# that goes the same way, and waits until it has arrived.
+WAIT_FOR_STDERR = r"""
+import os, sys, threading
 from IPython import get_ipython
+
 def wait(result):
-    time.sleep(0.05)
-    sys.stderr.flush()
-get_ipython().events.register("post_run_cell", wait)
-''', {})"""
+    stream, arrived = sys.stderr, threading.Event()
+    plain = stream.write  # which IPython replaces and restores with each cell
+
+    def write(text):
+        if "\x1e" not in text:
+            return plain(text)
+        arrived.set()
+        return plain(text.replace("\x1e", ""))
+
+    stream.write = write
+    os.write(2, b"\x1e")
+    arrived.wait()
+    stream.write = plain
+    stream.flush()
+
+if getattr(sys.stderr, "watch_fd_thread", None) is not None:
+    get_ipython().events.register("post_run_cell", wait)
+"""
+
+
+def setup(root):
+    """Code to run in a kernel before its first cell; it adds no name to the notebook.
+
+    root: the project's folder, whose pyproject.toml may name, in [tool.regression],
+    environment variables to set where they are not (`environment`), and a module that
+    notes the notebook's trainings (`watch`, with `start()` and `take()`).
+    """
+    figures = Path(__file__).with_name("figure_data.py").read_text(encoding="utf-8")
+    settings = project(root)
+    given = settings.get("environment", {})
+    codes = [
+        f"import os\nos.environ.update({given!r} | os.environ)",
+        figures,
+        WAIT_FOR_STDERR,
+    ]
+    watch = settings.get("watch")
+    if watch:
+        codes.append(f"import {watch}\n{watch}.start()")
+    return "\n".join(f"exec({code!r}, {{}})" for code in codes)
+
+
+def notes(root):
+    """An expression for what the project's watch noted since the last call, as JSON.
+
+    {"trainings": [dict, …], "results": {name: number}}; `trainings.py` says what the
+    dicts have. None where the project names no watch.
+    """
+    watch = project(root).get("watch")
+    return watch and f"__import__({watch!r}, fromlist=['take']).take()"
+
+
+def project(root):
+    """The table [tool.regression] of the project's pyproject.toml, {} without one."""
+    path = Path(root) / "pyproject.toml"
+    if not path.exists():
+        return {}
+    tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    return tools.get("regression", {})

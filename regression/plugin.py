@@ -1,6 +1,6 @@
 """pytest plugin: nbval with the rules of `compare.py`, and a report of its own.
 
-    python -m pytest -p tests.regression.plugin --nbval --nbval-current-env chapters
+    python -m pytest -p regression.plugin --nbval --nbval-current-env chapters
 
 nbval runs the cells. On top of it this plugin compares their outputs by our rules,
 lets no cell pass that was never run, notices a dead kernel within a second, stops a
@@ -9,24 +9,39 @@ use it that copies this folder. With pytest-xdist, ``-n auto --dist loadfile`` r
 notebooks side by side, one a core, and one at a time where there is a GPU.
 """
 
+import ast
+import json
 import os
 import re
 import time
 from pathlib import Path
 from queue import Empty
 
-import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
 from nbval import kernel, plugin
 
-from tests.regression import changed, compare, kernels, report
+from regression import (
+    changed,
+    compare,
+    kernels,
+    record,
+    report,
+    slices,
+    spread,
+    trainings,
+)
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("regression", "comparison of re-run notebooks")
     group.addoption(
         "--regression-summary", metavar="FILE", help="write the report as Markdown"
+    )
+    group.addoption(
+        "--regression-spoiled",
+        metavar="FILE",
+        help="write the notebooks that are to run again, for only ratios were off",
     )
     group.addoption(
         "--regression-changed",
@@ -120,12 +135,24 @@ class WatchedKernel(kernel.RunningKernel):
         # With a history, unlike nbval, so that a trailing ";" hides a result.
         return self.kc.execute(cell_input, allow_stdin=allow_stdin, stop_on_error=False)
 
+    def value(self, expression):
+        """The string that an expression has in the kernel."""
+        sent = self.kc.execute("", silent=True, user_expressions={"it": expression})
+        while True:
+            message = self.get_message("shell")
+            if message["parent_header"].get("msg_id") == sent:
+                found = message["content"]["user_expressions"]["it"]
+                if found["status"] == "error":
+                    raise Failure("\n".join(found["traceback"]))
+                return ast.literal_eval(found["data"]["text/plain"])
+
 
 class Notebook(plugin.IPyNbFile):
     """A notebook's cells and their kernel.
 
     stopped: why the cells that are left are not run; empty as long as they are.
-    short: the outputs of the short profile, from a cell's id.
+    record: what is stored beside the notebook, `record.py`.
+    spread: what was measured of its trainings, from a cell's id, `spread.py`.
     on_gpu: whether a cell of this run has said that it computes on a GPU.
     """
 
@@ -154,13 +181,19 @@ class Notebook(plugin.IPyNbFile):
             super().setup()
         finally:
             os.environ["PYTEST_CURRENT_TEST"] = current
-        for code in compare.figure_data_code(), kernels.WAIT_FOR_STDERR:
-            message = self.kernel.kc.execute(code, silent=True)
-            self.kernel.await_reply(message, timeout=60)
-        self.short, reference = {}, compare.short_reference(self.path)
-        if reference.exists():
-            cells = nbformat.read(reference, as_version=4).cells
-            self.short = {cell.id: cell.outputs for cell in cells}
+        message = self.kernel.kc.execute(kernels.setup(self.root), silent=True)
+        self.kernel.await_reply(message, timeout=60)
+        self.record = record.read(self.path)
+        self.spread = spread.read(self.path, self.profile)
+        self.take = kernels.notes(self.root)
+
+    @property
+    def root(self):
+        return self.config.rootpath
+
+    @property
+    def profile(self):
+        return os.environ.get(compare.SHORT_PROFILE, "full")
 
 
 class Failure(Exception):
@@ -179,6 +212,7 @@ class Cell(plugin.IPyNbCell):
             "cells": sum(cell.cell_type == "code" for cell in self.parent.nb.cells),
             "outcome": "failed",
             "reason": "",
+            "timing": False,
             "share": 0.0,
             "differences": [],
         }
@@ -188,19 +222,22 @@ class Cell(plugin.IPyNbCell):
             self.facts.update(outcome="not run", reason=self.parent.stopped)
             pytest.skip(self.parent.stopped)
         faults = list(self.stored_faults())
+        edited = list(record.faults(self.parent.record, self.cell))
         # nbval compares nothing where a count is missing.
         self.cell.execution_count = self.cell_num + 1
-        self.differences = []
+        self.differences, words = [], []
         try:
             if not self.options["skip"]:
                 super().runtest()
+                words = list(self.compare_trainings())
         except Exception as error:
             # What comes after would fail because of this, and hide it.
             self.parent.stopped = f"{self.name} did not finish"
             self.parent.timed_out = False
             faults.append(self.explain(error))
         # Where the cell itself is at fault its differences say little.
-        found = faults or list(map(str, self.differences))
+        found = faults or [*edited, *words, *map(str, self.differences)]
+        self.facts["timing"] = self.settings.timing and not (faults or edited)
         if found:
             raise Failure("\n".join(found))
         self.user_properties.append(("outcome", self.facts["outcome"]))
@@ -225,6 +262,9 @@ class Cell(plugin.IPyNbCell):
         except ValueError as error:
             self.settings = compare.Settings()
             yield f"Cell metadata: {error}"
+        if self.settings.trained:
+            code = slices.digest(self.parent.nb, self.cell.id)
+            self.settings.spread = self.parent.spread.printed(self.cell.id, code)
         self.facts["outcome"] = "tolerated" if self.settings.tolerant else "compared"
         if self.options["skip"] or not self.options["check"]:
             self.facts.update(outcome="left out", reason=self.settings.why)
@@ -244,31 +284,55 @@ class Cell(plugin.IPyNbCell):
 
     def compare_outputs(self, test, ref, skip_compare=None):
         """nbval's hook for the comparison; what differs goes to `self.differences`."""
-        settings, prefix_lines = self.settings, None
+        settings = self.settings
         self.parent.on_gpu |= any(
             "Computing on gpu" in output.get("text", "") for output in test
         )
-        depends_on_data = settings.data or settings.log or settings.short
-        if os.environ.get(compare.STAND_IN) and depends_on_data:
+        if os.environ.get(compare.STAND_IN) and (settings.data or settings.trained):
             reason = f"depends on the data, and {compare.STAND_IN} is set"
             self.facts.update(outcome="left out", reason=reason)
             return True
-        if os.environ.get(compare.SHORT_PROFILE) and (settings.log or settings.short):
-            if self.cell.id not in self.parent.short:
+        if self.parent.profile == "short" and settings.trained:
+            if self.cell.id not in self.parent.record.get("short", {}):
                 raise Failure(
-                    f"{compare.short_reference(self.path).name} has no outputs of the "
-                    "short profile for this cell. Run make refresh."
+                    f"{record.path_of(self.path).name} has no outputs of the short "
+                    "profile for this cell. Run make refresh."
                 )
-            short = self.parent.short[self.cell.id]
-            if settings.short:
-                ref = short
-            else:
-                prefix_lines = compare.log_length(short)
-        self.differences, self.facts["share"] = compare.compare(
-            ref, test, settings, prefix_lines
-        )
+            ref = self.parent.record["short"][self.cell.id]
+        self.differences, self.facts["share"] = compare.compare(ref, test, settings)
         self.facts["differences"] = [vars(found) for found in self.differences]
         return True
+
+    def compare_trainings(self):
+        """Yield what is off in the trainings of this cell, in sentences."""
+        if not self.parent.take:
+            return
+        new = json.loads(self.parent.kernel.value(self.parent.take))["trainings"]
+        if os.environ.get(compare.STAND_IN):
+            return
+        notes = self.parent.record.get("trainings", {}).get(self.parent.profile, {})
+        stored = notes.get(self.cell.id, [])
+        if len(stored) != len(new):
+            yield (
+                f"{len(stored)} trainings are stored for this cell, but there were "
+                f"{len(new)}. Run make refresh."
+            )
+            return
+        if not new:
+            return
+        code = slices.digest(self.parent.nb, self.cell.id)
+        measured = self.parent.spread.trainings(self.cell.id, code, len(new))
+        if measured is None:
+            yield (
+                "How far its trainings vary was measured for other code. Run make "
+                "spread, which takes long, in the background."
+            )
+            return
+        for n, group in enumerate(zip(stored, new, measured, strict=True), 1):
+            for found in trainings.compare(*group):
+                self.facts["share"] = max(self.facts["share"], found.share)
+                if found.words:
+                    yield f"training {n}, {found.words}"
 
     def reportinfo(self):
         return self.path, 0, f"{self.facts['notebook']}, {self.name}"

@@ -1,9 +1,10 @@
 """The report of a regression run: a line a notebook, and the same in Markdown."""
 
 import html
+import json
 from pathlib import Path
 
-from tests.regression import changed
+from regression import changed
 
 OUTCOMES = ("compared", "tolerated", "left out", "not run", "failed")
 
@@ -66,7 +67,17 @@ class Report:
                 names.append(str(path.relative_to(root)))
         return [name for name in names if name not in self.seconds]
 
+    def spoiled(self):
+        """The notebooks with a ratio of durations off, where nothing else was."""
+        failed = [c for c in self.cells.values() if c["outcome"] == "failed"]
+        if all(cell["timing"] for cell in failed):
+            return sorted({cell["notebook"] for cell in failed})
+        return []
+
     def pytest_sessionfinish(self):
+        if self.config.option.regression_spoiled:
+            path = Path(self.config.option.regression_spoiled)
+            path.write_text(json.dumps(self.spoiled()))
         green = dict(self.green)
         for notebook, cells in self.notebooks().items():
             key = changed.run_key(Path(notebook), Path())

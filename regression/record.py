@@ -1,0 +1,67 @@
+"""What is stored beside a notebook, in NAME.record.json, when it is refreshed.
+
+- digests: of each code cell, of its source and of its outputs;
+- short: the outputs of the cells that depend on training, in the short profile;
+- trainings: by profile, what was noted of each cell's trainings.
+
+The digests cover the other two parts as well, so nothing here can be edited unnoticed.
+"""
+
+import hashlib
+import json
+
+import nbformat
+
+
+def path_of(notebook):
+    return notebook.with_suffix(".record.json")
+
+
+def read(notebook):
+    """The record of a notebook's path, {} where there is none."""
+    path = path_of(notebook)
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for name, outputs in record["short"].items():
+        record["short"][name] = [nbformat.from_dict(output) for output in outputs]
+    return record
+
+
+def text_of(notebook, short, trainings):
+    """The content of the record for a notebook that has just run.
+
+    short: the outputs of the short profile by cell. trainings: the notes on trainings
+    by profile and cell.
+    """
+    digests = {
+        cell.id: [digest(cell.source), digest(cell.outputs)]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+    digests["short"], digests["trainings"] = digest(short), digest(trainings)
+    record = {"digests": digests, "short": short, "trainings": trainings}
+    return json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def digest(content):
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def faults(record, cell):
+    """Yield what a cell's digests say against what is stored, in sentences."""
+    if cell.id not in record.get("digests", {}):
+        yield "It is not in the notebook's record. Run make refresh."
+        return
+    source, outputs = record["digests"][cell.id]
+    if digest(cell.source) != source:
+        yield "Its code is not the code that gave the stored outputs. Run make refresh."
+    elif digest(cell.outputs) != outputs:
+        yield (
+            "Its stored outputs are not those that make refresh wrote: somebody edited "
+            "them. Run make refresh."
+        )
+    for part in "short", "trainings":
+        if digest(record[part]) != record["digests"][part]:
+            yield f'The part "{part}" of the record was edited. Run make refresh.'

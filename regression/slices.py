@@ -1,0 +1,83 @@
+"""Which statements of a notebook lead to a cell, so that a changed plot costs nothing.
+
+What is measured of a training is kept with a digest of the code that leads to it: the
+cell itself, the statements above it that define or change a name it uses, those that
+these use, and so on. Comments, layout, and docstrings do not count.
+"""
+
+import ast
+import builtins
+import hashlib
+
+_MAGIC = ("%", "!")
+_IMPORTS = ast.Import, ast.ImportFrom
+
+
+def digest(notebook, cell_id):
+    """A digest of the code that leads to the cell `cell_id`, itself included."""
+    codes = [(c.id, c.source) for c in notebook.cells if c.cell_type == "code"]
+    last = [name for name, _ in codes].index(cell_id)
+    statements = [
+        (position == last, statement)
+        for position, (_, source) in enumerate(codes[: last + 1])
+        for statement in _statements(source)
+    ]
+    modules = set(dir(builtins))
+    for _, statement in statements:
+        if isinstance(statement, _IMPORTS):
+            modules |= _changes(statement, set())
+    needed, kept = set(), []
+    for own, statement in reversed(statements):
+        if own or _changes(statement, modules) & needed:
+            needed |= _needs(statement)
+            kept.append(ast.dump(_without_docstrings(statement)))
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
+
+
+def _statements(source):
+    # A line of IPython's own is no Python: it leads to nothing that can be followed.
+    lines = [line for line in source.splitlines() if not line.startswith(_MAGIC)]
+    return ast.parse("\n".join(lines)).body
+
+
+def _names(node, kind):
+    found = (n for n in ast.walk(node) if isinstance(n, ast.Name))
+    return {name.id for name in found if isinstance(name.ctx, kind)}
+
+
+def _needs(statement):
+    """The names that a statement takes from elsewhere."""
+    loaded = _names(statement, ast.Load)
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        arguments = {n.arg for n in ast.walk(statement) if isinstance(n, ast.arg)}
+        loaded -= arguments | _names(statement, ast.Store)
+    return loaded
+
+
+def _changes(statement, modules):
+    """The names that a statement at the top level defines, or may change by a call.
+
+    modules: names that no call changes, those of imports and built-in functions.
+    """
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, _IMPORTS):
+        return {(a.asname or a.name).split(".")[0] for a in statement.names}
+    changed = _names(statement, ast.Store)
+    for node in ast.walk(statement):
+        # layer.initialize(…), X[0] = …, and train(net): whatever is named there.
+        if isinstance(node, ast.Expr) or (
+            isinstance(node, (ast.Attribute, ast.Subscript))
+            and isinstance(node.ctx, ast.Store)
+        ):
+            changed |= _names(node, ast.Load) - modules
+    return changed
+
+
+def _without_docstrings(statement):
+    for node in ast.walk(statement):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return statement

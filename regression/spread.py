@@ -1,0 +1,299 @@
+"""Measure by how much trainings differ where nothing but rounding, or the seed, does.
+
+    python -m regression.spread [NOTEBOOK …]
+
+Each notebook runs many times, and what is stored in NAME.spread.json says how far the
+runs are apart: `limits.py` makes limits of it. The project's pyproject.toml names in
+[tool.regression] the environment variables that perturb rounding and seeds, and sets of
+variables that let this processor stand in for others. Runs are kept in _build/spread,
+so that an interrupted measurement goes on, and by the code that leads to each training
+(`slices.py`), so that a changed sentence or plot costs none. What the notebook calls in
+other files is not in that digest: `make clean` forgets the runs.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+from pathlib import Path
+
+import nbformat
+
+from regression import compare, kernels, limits, run, slices, trainings
+
+FOLDER = Path("_build/spread")  # one file for each run, kept for the next time
+ROUNDINGS = 14  # runs of the short profile that differ in rounding only
+# Runs of the full profile, beside the one as it is. They differ in rounding as well, so
+# their spread is the limit there, too: rounding alone would take as many runs again.
+SEEDS = 4
+USUAL = {"OMP_NUM_THREADS": "1"}  # as when notebooks run side by side, one a core
+
+
+class Spread:
+    """What was measured of a notebook's trainings, and what it is judged by.
+
+    cells: by cell, its code, what it prints, and its trainings' outcomes, the last two
+    as arguments of `limits.limit`. beginnings: by cell, as in NAME.spread.json.
+    """
+
+    def __init__(self, cells, beginnings):
+        self.cells, self.beginnings = cells, beginnings
+
+    def printed(self, cell, code):
+        """By how much the numbers that a cell prints may differ, relative to scale.
+
+        A cell whose code has changed since, such as a plot, gets the largest of all.
+        """
+        cells = self.cells.values()
+        if cell in self.cells and self.cells[cell]["code"] == code:
+            cells = [self.cells[cell]]
+        found = [limits.limit(**measured["printed"]) for measured in cells]
+        return max(found, default=0.0)
+
+    def trainings(self, cell, code, count):
+        """For each training of a cell what `trainings.compare` takes as its spread.
+
+        None where it was measured for other code.
+        """
+        if cell not in self.beginnings:
+            return [{}] * count
+        measured = self.beginnings[cell]
+        if measured["code"] != code or len(measured["trainings"]) != count:
+            return None
+        outcomes = self.cells[cell]["outcomes"]
+        return [
+            {**began, "runs": measured["runs"], "outcome": led}
+            for began, led in zip(measured["trainings"], outcomes, strict=True)
+        ]
+
+
+def path_of(notebook):
+    return notebook.with_suffix(".spread.json")
+
+
+def read(notebook, profile):
+    """The `Spread` of a notebook's path; all notebooks beside it are pooled."""
+    files = {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(notebook.parent.glob("*.spread.json"))
+    }
+    own = path_of(notebook).name
+    measured = {
+        (file, name): cell
+        for file, content in files.items()
+        for name, cell in content[profile].items()
+    }
+    printed = [(cell["printed"], cell["runs"]) for cell in measured.values()]
+    judged = dict(zip(measured, limits.pooled(printed, profile), strict=True))
+    cells = {
+        name: {
+            "code": cell["code"],
+            "printed": judged[file, name],
+            "outcomes": [{} for _ in cell["trainings"]],
+        }
+        for (file, name), cell in measured.items()
+        if file == own
+    }
+    for outcome in trainings.OUTCOMES:
+        values = {
+            (file, name, n): training["outcome"][outcome]
+            for (file, name), cell in measured.items()
+            for n, training in enumerate(cell["trainings"])
+            if outcome in training["outcome"]
+        }
+        deviations = [(log_deviation(v), len(v)) for v in values.values()]
+        pooled = limits.pooled(deviations, profile)
+        for (file, name, n), found in zip(values, pooled, strict=True):
+            if file == own:
+                cells[name]["outcomes"][n][outcome] = found
+    # A short training is the beginning of the full one.
+    return Spread(cells, files.get(own, {}).get("short", {}))
+
+
+def log_deviation(values):
+    return statistics.stdev(map(math.log, values))
+
+
+def variations(settings, profile):
+    """name: environment, of the runs that vary one thing."""
+    kind, count = ("rounding", ROUNDINGS) if profile == "short" else ("seed", SEEDS)
+    named = {"as it is": {}}
+    if profile == "short":
+        for name, variables in settings.get("processors", {}).items():
+            if variables.items() - USUAL.items():  # else it is no other processor
+                named[f"processor {name}"] = variables
+    if kind in settings:
+        for n in range(1, count + 1):
+            named[f"{kind} {n}"] = {settings[kind]: str(n)}
+    return named
+
+
+def measure(path, profile, name, environment):
+    """Run a notebook with one variation, and keep what depends on its trainings."""
+    target = FOLDER / profile / path.stem / f"{name}.json"
+    notebook = nbformat.read(path, as_version=4)
+    if target.exists():
+        kept = json.loads(target.read_text(encoding="utf-8"))
+        if all(
+            slices.digest(notebook, cell) == content["code"]
+            for cell, content in kept.items()
+            if content["trainings"]
+        ):
+            return kept
+    environment = {compare.SHORT_PROFILE: profile} | USUAL | environment
+    done = run.run(path, environment)
+    cells = {}
+    for cell in done.notebook.cells:
+        if cell.id in done.notes or trained(cell):
+            notes = done.notes.get(cell.id, {"trainings": [], "results": {}})
+            outputs = run.without_pictures(cell.outputs)
+            code = slices.digest(done.notebook, cell.id)
+            cells[cell.id] = {"code": code, **notes, "outputs": outputs}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".part")
+    temporary.write_text(json.dumps(cells), encoding="utf-8")
+    temporary.replace(target)
+    print(f"{profile}, {name}: {path.name}, {done.seconds:.0f} s", flush=True)
+    return cells
+
+
+def trained(cell):
+    return bool(cell.metadata.get("regression", {}).get("trained"))
+
+
+def summary(runs):
+    """What NAME.spread.json has of one profile, from the runs' cells by name."""
+    base = runs["as it is"]
+    found = {}
+    for cell, first in base.items():
+        like = [r[cell] for r in runs.values() if r[cell]["code"] == first["code"]]
+        printed, differing = compare.deviations([c["outputs"] for c in like])
+        if differing:
+            print(f"cell {cell}: {differing} of {len(like)} runs print other words")
+        notes = zip(*(c["trainings"] for c in like), strict=True)
+        found[cell] = {
+            "code": first["code"],
+            "runs": len(like),
+            "printed": round_up(max(printed, default=0.0)),
+            "trainings": [measured_training(runs) for runs in notes],
+        }
+    return found
+
+
+def measured_training(notes):
+    """Deviations of the facts of a training's beginning, and all of its outcomes.
+
+    Runs with other seeds begin differently: there the deviations mean nothing.
+    """
+    facts = zip(*map(trainings.beginning, notes), strict=True)
+    beginning = {}
+    for group in facts:
+        scale = statistics.mean(fact.scale for fact in group)
+        deviation = statistics.stdev(fact.value for fact in group) / scale
+        if limits.limit(deviation, len(notes) - 1) > group[0].floor:
+            beginning[group[0].name] = round_up(deviation)
+    outcome = {}
+    for name in trainings.OUTCOMES:
+        values = [note[name] for note in notes]
+        if all(v is not None and math.isfinite(v) and v > 0 for v in values):
+            outcome[name] = [float(f"{v:.6g}") for v in values]
+    return {"beginning": beginning, "outcome": outcome}
+
+
+def round_up(deviation):
+    """Two digits, for these are estimates, and the file is read by people."""
+    if not deviation:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(deviation)) - 1)
+    return float(f"{math.ceil(deviation / unit) * unit:.2g}")
+
+
+def distinct(runs):
+    """The runs without those that repeat another to the last digit."""
+    seen, found = set(), {}
+    for name, cells in runs.items():
+        notes = [note for cell in cells.values() for note in cell["trainings"]]
+        key = json.dumps([(note["losses"], note["late loss"]) for note in notes])
+        if key not in seen:
+            found[name] = cells
+        seen.add(key)
+    return found
+
+
+def results(runs):
+    """name: values of the run as it is and of those with other seeds."""
+    found = {}
+    for name, cells in runs.items():
+        if name == "as it is" or name.startswith("seed"):
+            for cell in cells.values():
+                for result, value in (cell["results"] | glued(cell["outputs"])).items():
+                    found.setdefault(result, []).append(value)
+    return found
+
+
+def glued(outputs):
+    """name: number of the values that a cell stores by `glue` of MyST-NB."""
+    found = {}
+    for output in outputs:
+        name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+        for value in output.get("data", {}).values() if name else ():
+            try:
+                found[name] = float(value)
+            except ValueError:
+                pass  # a text
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m regression.spread")
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    paths = parser.parse_args().notebooks or [
+        path
+        for path in sorted(Path("chapters").glob("*.ipynb"))
+        if any(trained(cell) for cell in nbformat.read(path, as_version=4).cells)
+    ]
+    settings = kernels.project(Path.cwd())
+    jobs = {
+        (path, profile, name): environment
+        for profile in ("short", "full")
+        for name, environment in variations(settings, profile).items()
+        for path in paths
+    }
+    done = in_parallel(jobs)
+    for path in paths:
+        content = {"runs": {}}
+        for profile in "short", "full":
+            runs = {
+                name: done[path, profile, name]
+                for name in variations(settings, profile)
+            }
+            content["runs"][profile] = list(runs)
+            content[profile] = summary(distinct(runs))
+        content["seeds"] = results(runs)
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        path_of(path).write_text(text, encoding="utf-8")
+        print(f"{path_of(path)}: written.")
+
+
+def in_parallel(jobs):
+    """Carry out `measure` for each job, one a core: the cells by job."""
+    # Not forked: a kernel's sockets are in a folder of the process that starts it.
+    spawned = multiprocessing.get_context("spawn")
+    cores = len(os.sched_getaffinity(0))
+    with concurrent.futures.ProcessPoolExecutor(cores, spawned) as pool:
+        futures = {pool.submit(measure, *job, env): job for job, env in jobs.items()}
+        try:
+            return {
+                futures[future]: future.result()
+                for future in concurrent.futures.as_completed(futures)
+            }
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
