@@ -7,6 +7,7 @@ Directives for pages of the book:
 - `stored-status`: for each notebook when, where, how long and with what it ran.
 - `stored-results`: the published runs of chapters/results.yml beside what the
   notebooks measured, as stored by `glue(name, value, display=False)`.
+- `stored-expected`: for these runs, what several seeds lead to.
 - `stored-epochs`: how long an epoch of each of these runs takes, from its log.
 - `stored-figure`: a figure of a chapter, by the name in its cell's metadata.
 
@@ -26,9 +27,11 @@ import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+from utils.seeds import is_expected
 
 GLUE = "application/papermill.record/text/plain"
 MARK = "<!-- results -->"
+OUTSIDE = " ▲"  # behind a published figure that our seeds would hardly give
 
 
 class Stored:
@@ -46,6 +49,10 @@ class Stored:
         self.cells = notebook["cells"]
         self.provenance = notebook["metadata"].get("provenance")
         self.times = notebook["metadata"].get("times", {})  # seconds, cpu and gpu
+        spread = self.path.with_suffix(".spread.json")
+        self.seeds = {}  # name: values, one for each seed
+        if spread.is_file():
+            self.seeds = json.loads(spread.read_text(encoding="utf-8"))["seeds"]
 
     @property
     def title(self):
@@ -173,7 +180,7 @@ def results_table(root, link=CELL, headlines=False):
 
     With `headlines` only the figures that are marked as such, one for each run.
     """
-    rows = table("Run", "Setting", "Figure", "Published", "Here", "On")
+    rows = table("Run", "Setting", "Figure", "Published", "Here", "± seeds", "On")
     for run in read_runs(root):
         stored = Stored(root, run["chapter"])
         device = stored.provenance["device"] if stored.provenance else "–"
@@ -186,14 +193,35 @@ def results_table(root, link=CELL, headlines=False):
             if headlines and not figure.get("headline"):
                 continue
             value, cell = stored.value(figure["measured"])
-            decimals = len(figure["published"].partition(".")[2])
+            published = figure["published"]
+            decimals = len(published.partition(".")[2])
             here = link.format(
                 text=f"{value:.{decimals}f}", chapter=run["chapter"], cell=cell
             )
+            seeds, spread = stored.seeds.get(figure["measured"], ()), "–"
+            if len(seeds) > 1:
+                spread = f"{statistics.stdev(seeds):.{decimals + 1}f} ({len(seeds)})"
+                if not is_expected(float(published), seeds, 0.5 / 10**decimals):
+                    published += OUTSIDE
             rows.append(
-                row(name, setting, figure["name"], figure["published"], here, device)
+                row(name, setting, figure["name"], published, here, spread, device)
             )
             name = setting = ""  # said once a run
+    return rows
+
+
+def expected_table(root):
+    """Mean and deviation over seeds of each headline of chapters/results.yml."""
+    rows = table("Run", "Figure", "Over the seeds", "Seeds")
+    for run in read_runs(root):
+        seeds = Stored(root, run["chapter"]).seeds
+        for figure in run["figures"]:
+            values = seeds.get(figure["measured"], ())
+            if figure.get("headline") and len(values) > 1:
+                mean, spread = statistics.mean(values), statistics.stdev(values)
+                name = f"{run['network']}, {run['dataset']}"
+                shown = f"{mean:.3f} ± {spread:.4f}"
+                rows.append(row(name, figure["name"], shown, len(values)))
     return rows
 
 
@@ -260,6 +288,12 @@ class Results(StoredDirective):
         return self.parse(numbered(results_table(self.root), "tab-results", caption))
 
 
+class Expected(StoredDirective):
+    def stored(self):
+        caption = "What other seeds led to: mean and standard deviation."
+        return self.parse(numbered(expected_table(self.root), "tab-expected", caption))
+
+
 class Epochs(StoredDirective):
     def stored(self):
         caption = "An epoch of training: the median of the times in its log."
@@ -287,6 +321,7 @@ def setup(app):
     app.add_directive("stored-chapters", Chapters)
     app.add_directive("stored-status", Status)
     app.add_directive("stored-results", Results)
+    app.add_directive("stored-expected", Expected)
     app.add_directive("stored-epochs", Epochs)
     app.add_directive("stored-figure", Figure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

