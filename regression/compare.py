@@ -425,7 +425,7 @@ def deviations(runs):
     words = [[name for name, _, _ in row] for row in rows]
     like = [row for row, w in zip(rows, words, strict=True) if w == words[0]]
     found = []
-    for column in zip(*like, strict=True):
+    for column in zip(*like, strict=True) if len(like) > 1 else ():
         values, scales = zip(
             *((value, scale) for _, value, scale in column), strict=True
         )

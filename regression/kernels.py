@@ -28,7 +28,7 @@ import os, sys, threading
 from IPython import get_ipython
 
 def wait(result):
-    stream, arrived = sys.stderr, threading.Event()
+    stream, arrived = own, threading.Event()
     plain = stream.write  # which IPython replaces and restores with each cell
 
     def write(text):
@@ -39,11 +39,13 @@ def wait(result):
 
     stream.write = write
     os.write(2, b"\x1e")
-    arrived.wait()
+    # It never does where the cell sent descriptor 2 elsewhere.
+    arrived.wait(5)
     stream.write = plain
     stream.flush()
 
-if getattr(sys.stderr, "watch_fd_thread", None) is not None:
+own = sys.stderr  # a cell may put something else in its place
+if getattr(own, "watch_fd_thread", None) is not None:
     get_ipython().events.register("post_run_cell", wait)
 """
 

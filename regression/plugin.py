@@ -237,7 +237,8 @@ class Cell(plugin.IPyNbCell):
             faults.append(self.explain(error))
         # Where the cell itself is at fault its differences say little.
         found = faults or [*edited, *words, *map(str, self.differences)]
-        self.facts["timing"] = self.settings.timing and not (faults or edited)
+        off = faults or edited or words
+        self.facts["timing"] = self.settings.timing and not off
         if found:
             raise Failure("\n".join(found))
         self.user_properties.append(("outcome", self.facts["outcome"]))
@@ -293,12 +294,15 @@ class Cell(plugin.IPyNbCell):
             self.facts.update(outcome="left out", reason=reason)
             return True
         if self.parent.profile == "short" and settings.trained:
-            if self.cell.id not in self.parent.record.get("short", {}):
-                raise Failure(
+            short = self.parent.record.get("short", {})
+            if self.cell.id not in short:
+                where = (
                     f"{record.path_of(self.path).name} has no outputs of the short "
                     "profile for this cell. Run make refresh."
                 )
-            ref = self.parent.record["short"][self.cell.id]
+                self.differences = [compare.Difference(where, None, None)]
+                return True
+            ref = short[self.cell.id]
         self.differences, self.facts["share"] = compare.compare(ref, test, settings)
         self.facts["differences"] = [vars(found) for found in self.differences]
         return True

@@ -109,11 +109,14 @@ def compared(stored, new, paths):
             differences, share = compare.compare(old[0], now[0], settings)
             shares[kind] = max(shares[kind], share)
             words = list(map(str, differences))
+            spreads = measured.trainings(cell.id, code, len(old[1]))
             if len(old[1]) != len(now[1]):
                 words.append(f"{len(old[1])} trainings became {len(now[1])}")
-                continue
-            spreads = measured.trainings(cell.id, code, len(old[1]))
-            for group in zip(old[1], now[1], spreads, strict=True):
+                spreads = []
+            elif spreads is None:
+                words.append("the spread was measured for other code: make spread")
+                spreads = []
+            for group in zip(old[1], now[1], spreads, strict=False):
                 for found in trainings.compare(*group):
                     kind = "outcomes" if found.outcome else "beginnings"
                     shares[kind] = max(shares[kind], found.share)

@@ -1,16 +1,19 @@
 """What is stored beside a notebook, in NAME.record.json, when it is refreshed.
 
-- digests: of each code cell, of its source and of its outputs;
+- digests: of each code cell, of its code and of its outputs;
 - short: the outputs of the cells that depend on training, in the short profile;
 - trainings: by profile, what was noted of each cell's trainings.
 
 The digests cover the other two parts as well, so nothing here can be edited unnoticed.
 """
 
+import ast
 import hashlib
 import json
 
 import nbformat
+
+from regression import slices
 
 
 def path_of(notebook):
@@ -35,7 +38,7 @@ def text_of(notebook, short, trainings):
     by profile and cell.
     """
     digests = {
-        cell.id: [digest(cell.source), digest(cell.outputs)]
+        cell.id: [code_digest(cell.source), digest(cell.outputs)]
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
@@ -49,13 +52,21 @@ def digest(content):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def code_digest(source):
+    """The digest of what a cell does: comments and layout give no other outputs."""
+    try:
+        return digest([ast.dump(statement) for statement in slices.statements(source)])
+    except SyntaxError:
+        return digest(source)
+
+
 def faults(record, cell):
     """Yield what a cell's digests say against what is stored, in sentences."""
     if cell.id not in record.get("digests", {}):
         yield "It is not in the notebook's record. Run make refresh."
         return
     source, outputs = record["digests"][cell.id]
-    if digest(cell.source) != source:
+    if code_digest(cell.source) != source:
         yield "Its code is not the code that gave the stored outputs. Run make refresh."
     elif digest(cell.outputs) != outputs:
         yield (

@@ -109,7 +109,7 @@ def profile_differences(full, short):
         if cell.cell_type != "code":
             continue
         settings = compare.Settings.of(cell)
-        if not settings.trained:
+        if not settings.trained and not settings.timing:
             differences, _ = compare.compare(cell.outputs, other.outputs, settings)
             found += [f"cell {cell.id}\n{difference}" for difference in differences]
     if found:

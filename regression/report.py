@@ -17,10 +17,12 @@ class Report:
         self.green = config.cache.get(changed.GREEN, {})
         self.cells = {}  # nodeid -> facts
         self.seconds = {}  # notebook -> seconds
+        self.others_failed = False  # a test that is no cell, or a process that died
 
     def pytest_runtest_logreport(self, report):
         facts = getattr(report, "regression", None)
         if facts is None:
+            self.others_failed |= report.failed
             return
         notebook = facts["notebook"]
         self.seconds[notebook] = self.seconds.get(notebook, 0) + report.duration
@@ -70,7 +72,7 @@ class Report:
     def spoiled(self):
         """The notebooks with a ratio of durations off, where nothing else was."""
         failed = [c for c in self.cells.values() if c["outcome"] == "failed"]
-        if all(cell["timing"] for cell in failed):
+        if not self.others_failed and all(cell["timing"] for cell in failed):
             return sorted({cell["notebook"] for cell in failed})
         return []
 
@@ -82,7 +84,7 @@ class Report:
         for notebook, cells in self.notebooks().items():
             key = changed.run_key(Path(notebook), Path())
             green.pop(key, None)
-            whole = len(cells) == cells[0]["cells"]
+            whole = cells and len(cells) == cells[0]["cells"]
             if whole and not {"failed", "not run"} & {c["outcome"] for c in cells}:
                 green[key] = cells[0]["digest"]
         self.config.cache.set(changed.GREEN, green)

@@ -9,7 +9,8 @@ import ast
 import builtins
 import hashlib
 
-_MAGIC = ("%", "!")
+from IPython.core.inputtransformer2 import TransformerManager
+
 _IMPORTS = ast.Import, ast.ImportFrom
 
 
@@ -17,27 +18,32 @@ def digest(notebook, cell_id):
     """A digest of the code that leads to the cell `cell_id`, itself included."""
     codes = [(c.id, c.source) for c in notebook.cells if c.cell_type == "code"]
     last = [name for name, _ in codes].index(cell_id)
-    statements = [
+    found = [
         (position == last, statement)
         for position, (_, source) in enumerate(codes[: last + 1])
-        for statement in _statements(source)
+        for statement in statements(source)
     ]
     modules = set(dir(builtins))
-    for _, statement in statements:
+    for _, statement in found:
         if isinstance(statement, _IMPORTS):
             modules |= _changes(statement, set())
     needed, kept = set(), []
-    for own, statement in reversed(statements):
-        if own or _changes(statement, modules) & needed:
+    for own, statement in reversed(found):
+        if own or _seeds(statement) or _changes(statement, modules) & needed:
             needed |= _needs(statement)
             kept.append(ast.dump(_without_docstrings(statement)))
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
 
-def _statements(source):
-    # A line of IPython's own is no Python: it leads to nothing that can be followed.
-    lines = [line for line in source.splitlines() if not line.startswith(_MAGIC)]
-    return ast.parse("\n".join(lines)).body
+def statements(source):
+    """The statements of a cell, with IPython's own lines as the calls that they are."""
+    return ast.parse(TransformerManager().transform_cell(source)).body
+
+
+def _seeds(statement):
+    """Whether it sets a generator's seed, on which whatever comes later depends."""
+    called = (n.func for n in ast.walk(statement) if isinstance(n, ast.Call))
+    return any(isinstance(f, ast.Attribute) and f.attr == "seed" for f in called)
 
 
 def _names(node, kind):
@@ -65,6 +71,8 @@ def _changes(statement, modules):
         return {(a.asname or a.name).split(".")[0] for a in statement.names}
     changed = _names(statement, ast.Store)
     for node in ast.walk(statement):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, *_IMPORTS)):
+            changed |= _changes(node, modules)
         # layer.initialize(…), X[0] = …, and train(net): whatever is named there.
         if isinstance(node, ast.Expr) or (
             isinstance(node, (ast.Attribute, ast.Subscript))

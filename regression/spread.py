@@ -138,8 +138,9 @@ def measure(path, profile, name, environment):
     notebook = nbformat.read(path, as_version=4)
     if target.exists():
         kept = json.loads(target.read_text(encoding="utf-8"))
-        if all(
-            slices.digest(notebook, cell) == content["code"]
+        ids = {cell.id for cell in notebook.cells}
+        if {cell.id for cell in notebook.cells if trained(cell)} <= set(kept) and all(
+            cell in ids and slices.digest(notebook, cell) == content["code"]
             for cell, content in kept.items()
             if content["trainings"]
         ):
@@ -170,7 +171,10 @@ def summary(runs):
     base = runs["as it is"]
     found = {}
     for cell, first in base.items():
-        like = [r[cell] for r in runs.values() if r[cell]["code"] == first["code"]]
+        like = [r[cell] for r in runs.values() if cell in r]
+        like = [c for c in like if c["code"] == first["code"]]
+        if len(like) < 2:
+            continue
         printed, differing = compare.deviations([c["outputs"] for c in like])
         if differing:
             print(f"cell {cell}: {differing} of {len(like)} runs print other words")
@@ -229,9 +233,11 @@ def results(runs):
     found = {}
     for name, cells in runs.items():
         if name == "as it is" or name.startswith("seed"):
+            of_run = {}  # a result may be glued in one cell and looked up in another
             for cell in cells.values():
-                for result, value in (cell["results"] | glued(cell["outputs"])).items():
-                    found.setdefault(result, []).append(value)
+                of_run |= cell["results"] | glued(cell["outputs"])
+            for result, value in of_run.items():
+                found.setdefault(result, []).append(value)
     return found
 
 

@@ -99,7 +99,10 @@ def compare(stored, new, spread):
     for fact, other in zip(old, now, strict=True):
         measured = limits.limit(deviations.get(fact.name, 0.0), freedom)
         allowed = max(fact.floor, measured)
-        off = abs(other.value - fact.value) * 2 / (fact.scale + other.scale)
+        off = 0.0
+        if other.value != fact.value:  # so that two infinite ones are equal
+            scale = math.sqrt(fact.scale * other.scale)
+            off = abs(other.value - fact.value) / scale
         yield comparison(fact.name, fact.value, other.value, allowed, off)
     for name in OUTCOMES:
         if stored[name] is None or new[name] is None:
@@ -107,12 +110,14 @@ def compare(stored, new, spread):
                 yield Comparison(f"{name}: {stored[name]} became {new[name]}", 1.0)
         elif name in spread.get("outcome", {}):
             allowed = max(limits.limit(**spread["outcome"][name]), limits.OUTCOME)
-            values = stored[name], new[name]
-            if name == "test error":
-                few = limits.PICTURES / stored["test pictures"]
-                allowed = max(allowed, math.log1p(few / max(stored[name], few)))
+            few = limits.PICTURES / stored["test pictures"]
+            few = few * (1 + 1e-9) if name == "test error" else 0.0
+            off = 0.0
+            if not abs(new[name] - stored[name]) <= few:
                 values = max(stored[name], few), max(new[name], few)
-            off = abs(math.log(values[1] / values[0]))
+                # What is not above 0 has no logarithm, and is no loss.
+                positive = min(values) > 0
+                off = abs(math.log(values[1] / values[0])) if positive else math.inf
             found = comparison(name, stored[name], new[name], allowed, off)
             yield found._replace(outcome=True)
 
