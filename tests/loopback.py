@@ -14,7 +14,6 @@ class Mirror:
 
     def __init__(self, answers):
         self.answers, self.requests = answers, []
-        self.released = threading.Event()
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,17 +41,7 @@ class Mirror:
         serve.daemon = True
         serve.start()
 
-    def hang(self, handler):
-        """An answer that does not come before the mirror is closed."""
-        self.released.wait()
-
-    def stall(self, handler):
-        """An answer that begins well and then does not go on."""
-        send(handler, b"\x1f\x8b" + bytes(100), 1000)
-        self.released.wait()
-
     def close(self):
-        self.released.set()
         self._server.shutdown()
         self._server.server_close()
 

@@ -1,6 +1,6 @@
 """The benchmarks' pieces, on shapes so small that the times mean nothing."""
 
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +14,45 @@ if settings.TORCH:
 TINY = (4, 3, 5, 5)
 
 
-def test_race_takes_the_median_of_each():
-    pauses = iter([0.1, 0.1, 0.05, 0.03, 0.09, 0.05, 0.03])  # two warm up
+@pytest.fixture
+def clock(monkeypatch):
+    """The benchmarks' clock, which shows `now` and stands still of its own."""
+    clock = SimpleNamespace(now=0.0)
+    fake = SimpleNamespace(perf_counter=lambda: clock.now)
+    monkeypatch.setattr(timing, "time", fake)
+    return clock
+
+
+def test_race_takes_the_median_of_each(clock):
+    calls, spent = [], iter([9, 9, 0.5, 0.25, 4, 0.5, 0.25])  # two warm up
+
+    def run(name, seconds):
+        calls.append(name)
+        clock.now += seconds
+
+    runs = {
+        "slow": lambda: run("slow", next(spent)),
+        "fast": lambda: run("fast", 1 / 256),
+    }
     waits = []
-    runs = {"run": lambda: time.sleep(next(pauses))}
-    median = timing.race(runs, lambda: waits.append(1), seconds=0, least=5)["run"]
-    assert len(waits) == 7
-    assert median == pytest.approx(0.05, abs=0.015)
+    medians = timing.race(runs, lambda: waits.append(1), seconds=0, least=5)
+    assert medians == {"slow": 0.5, "fast": 1 / 256}
+    # Of the fast one, five calls last about 20 ms.
+    turns = (["slow"] + ["fast"] * 5) * 5
+    assert calls == ["slow"] * 2 + ["fast"] * 2 + turns
+    assert len(waits) == len(calls)
+
+
+def test_race_goes_on_for_its_seconds(clock):
+    calls = []
+
+    def run():
+        calls.append(1)
+        clock.now += 0.25
+
+    timing.race({"one": run, "other": run}, lambda: None, seconds=2, least=5)
+    # Eight turns of half a second, after four calls that warm up.
+    assert len(calls) == 4 + 8 * 2
 
 
 def test_every_formulation_is_batch_normalization():

@@ -3,14 +3,16 @@
 import nbformat
 import pytest
 
-from tests.regression import compare
-from tests.regression.compare import Settings
+from regression import compare
+from regression.compare import Settings
 
 OWN = Settings(rtol=0.01, atol=0.002, why="threads")
 RATIO = Settings(factor=2, why="durations")
 NAMED = Settings(
     numbers={"acc": {"atol": 0.01}, "test acc": {"atol": 0.1}, "right": {"atol": 5}}
 )
+SPREAD = Settings(trained=True, spread=0.1)
+BOTH = Settings(trained=True, spread=0.1, numbers={"acc": {"atol": 0.3}}, why="few")
 WRAPPED = "[0.12345678 0.2345678\n 0.5]"
 
 
@@ -35,6 +37,19 @@ WRAPPED = "[0.12345678 0.2345678\n 0.5]"
         ("train acc 0.50, test acc 0.50", "train acc 0.51, test acc 0.60", NAMED),
         ("right 9870", "right 9875", NAMED),
         ("nan inf", "nan inf", None),
+        ("loss 2.00", "loss 2.20", SPREAD),
+        # One unit of the last digit more: either side is rounded.
+        ("loss 2.00", "loss 2.21", SPREAD),
+        # The 0.8 that are missing to 1 vary as an accuracy of 0.8 does.
+        ("acc 0.200", "acc 0.281", SPREAD),
+        ("acc 0.900", "acc 0.990", SPREAD),
+        ("[9.000 0.100]", "[9.000 1.001]", SPREAD),
+        (
+            "line 1 y [0.5] within [0.0, 8.0]",
+            "line 1 y [0.5] within [0.1, 8.7]",
+            SPREAD,
+        ),
+        ("loss 2.00, acc 0.20", "loss 2.20, acc 0.50", BOTH),
     ],
 )
 def test_passes(stored, new, settings):
@@ -61,6 +76,14 @@ def test_passes(stored, new, settings):
         ("1", "1.0", None, ""),
         ("1.5", "nan", OWN, ""),
         ("<NDArray 3x2 @cpu(0)>", "<NDArray 3x3 @cpu(0)>", None, ""),
+        ("loss 2.00", "loss 2.22", SPREAD, "off by 0.22, 0.21 is allowed"),
+        ("acc 0.200", "acc 0.282", SPREAD, "off by 0.082, 0.081 is allowed"),
+        ("acc 0.900", "acc 0.992", SPREAD, "off by 0.092, 0.091 is allowed"),
+        ("[9.000 0.100]", "[9.000 1.011]", SPREAD, "off by 0.911, 0.9 is allowed"),
+        ("loss 2.00, acc 0.20", "loss 2.20, acc 0.51", BOTH, "0.3 is allowed"),
+        ("loss 2.00, acc 0.20", "loss 2.22, acc 0.50", BOTH, "0.21 is allowed"),
+        ("step 30", "step 31", SPREAD, "it has to be equal"),
+        ("ahead", "behind", SPREAD, ""),
         ("a\nb\n", "a\n", None, "a line is missing"),
         ("a\n", "a\n\nb\n", None, "a line was added"),
     ],
@@ -71,11 +94,63 @@ def test_fails(stored, new, settings, note):
 
 
 def differences(stored, new, settings):
-    sides = [
-        [nbformat.v4.new_output("stream", name="stdout", text=text)]
-        for text in (stored, new)
-    ]
-    return compare.compare(*sides, settings or Settings())[0]
+    return compare.compare(outputs(stored), outputs(new), settings or Settings())[0]
+
+
+def cell(**settings):
+    return nbformat.v4.new_code_cell("1", metadata={"regression": settings})
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("log", True), ("short", True), ("spread", 0.1), ("numbers", {"a": {"tol": 1}})],
+)
+def test_what_a_cell_can_not_ask_for_is_named(name, value):
+    unknown = "tol" if name == "numbers" else name
+    with pytest.raises(ValueError, match=f'"regression" knows no {unknown};'):
+        Settings.of(cell(**{name: value}, why="because"))
+
+
+def test_a_cell_that_depends_on_training_needs_no_reason():
+    assert Settings.of(cell(trained=True)) == Settings(trained=True)
+    with pytest.raises(ValueError, match="a tolerance without a reason"):
+        Settings.of(cell(trained=True, rtol=0.1))
+
+
+@pytest.mark.parametrize(
+    "number, unit",
+    [
+        ("1.25", 0.01),
+        ("1.", 1),
+        ("12", 1),
+        ("-0.5", 0.1),
+        ("1.5e-07", 1e-8),
+        ("2E3", 1e3),
+    ],
+)
+def test_unit_of_the_last_digit(number, unit):
+    assert compare.last_digit(number) == pytest.approx(unit)
+
+
+def outputs(text):
+    return [nbformat.v4.new_output("stream", name="stdout", text=text)]
+
+
+def test_deviations_are_relative_to_the_scale_of_each_number():
+    runs = [outputs(f"epoch 3, loss 2.{n}, [0.1 8.{n}]\n") for n in (0, 2, 4)]
+    found, differing = compare.deviations(runs)
+    # 0.1 is nothing beside the 8 in its brackets; the epoch is no measurement.
+    assert found == pytest.approx([0.2 / 2.2, 0.0, 0.2 / 8.2]) and differing == 0
+
+
+def test_a_single_run_has_no_deviations():
+    assert compare.deviations([outputs("loss 2.0")]) == ([], 0)
+
+
+def test_runs_of_other_words_have_no_deviations():
+    texts = "loss 2.0, ahead", "loss 2.2, ahead", "loss 9.9, behind", "loss 2.4, ahead"
+    found, differing = compare.deviations([outputs(text) for text in texts])
+    assert found == pytest.approx([0.2 / 2.2]) and differing == 1
 
 
 def test_share_is_the_largest_part_of_an_allowance_that_was_used():
@@ -97,7 +172,7 @@ def test_missing_line_is_the_one_that_is_missing():
         "  0%|          | 0/10 [00:00<?, ?epoch/s]",
         "train: 100%|████| 9.91M/9.91M [00:00<00:00, 5.2MB/s]",
         "3epoch [00:01,  2.70epoch/s]",
-        "Short profile: stopped after epoch 1 of 10 (BN_EPOCHS=1).",
+        "Short profile: one epoch, where 10 were asked for (BN_PROFILE=short).",
         "Stand-in data: digits replace mnist (BN_STANDIN=digits).",
         "\x1b[A",
     ],

@@ -7,11 +7,11 @@ its copy.
 
 import collections
 import copy
+import json
 import os
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,28 +19,28 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from tests.regression import compare, plugin, refresh
+from regression import compare, plugin, record, refresh, slices, spread
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 6  # seconds a cell
+# Seconds: a run that waits for this much longer one fails itself.
+PATIENCE, FOREVER = 900, 100_000
+TIMEOUT = 6  # seconds a cell, of those that hang
 
 CELLS = {
     "imports": """
-        import os, sys, time, warnings
+        import os, sys, warnings
         import numpy as np
         from matplotlib import pyplot as plt
         from tqdm import tqdm
-        num_epochs = int(os.environ.get("BN_EPOCHS", 3))
+        num_epochs = 1 if os.environ.get("BN_PROFILE") == "short" else 3
         DATA_SEED = 42
         rng = np.random.default_rng(DATA_SEED)
     """,
     "array": "A = rng.normal(size=(3, 4)); A",
     "train": """
         for epoch in tqdm(range(num_epochs), leave=False):
-            start = time.perf_counter()
             loss, acc, seen = 1 / (epoch + 1.5), 1 - 0.254 / (epoch + 1), 60000
-            time.sleep(rng.uniform(0.01, 0.03))
-            seconds = time.perf_counter() - start
+            seconds = int.from_bytes(os.urandom(2), "big") / 1000
             print(f"epoch {epoch + 1}, loss {loss:.4f}, test acc {acc:.3f}, "
                   f"{seen} images, {seconds:.3f} s")
     """,
@@ -64,18 +64,18 @@ CELLS = {
 }
 METADATA = {
     "train": {
-        "log": True,
+        "trained": True,
         "numbers": {"test acc": {"atol": 0.01}, "images": {"rtol": 0.5}},
         "why": "a first epoch differs by this much between processors",
     },
-    "accuracy": {"short": True},
+    "accuracy": {"trained": True},
     "sum": {"data": True},
 }
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """The notebook without a fault: (notebook, short reference), refreshed."""
+    """The notebook without a fault: (notebook, short outputs by cell), refreshed."""
     path = tmp_path_factory.mktemp("good") / "good.ipynb"
     cells = []
     for name, source in CELLS.items():
@@ -90,14 +90,14 @@ def good(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(compare.SHORT_PROFILE, raising=False)
         assert refresh.refresh(path)
-    short = nbformat.read(path.with_suffix(".short.json"), as_version=4)
-    return nbformat.read(path, as_version=4), short
+    return nbformat.read(path, as_version=4), record.read(path)["short"]
 
 
-Run = collections.namedtuple("Run", "code output faults folder seconds")
+PYTEST = "-m pytest -p regression.plugin --nbval --nbval-current-env".split()
+Run = collections.namedtuple("Run", "code output faults folder")
 
 
-def regression_run(folder, *options, **environment):
+def regression_run(folder, *options, program=PYTEST, **environment):
     """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
     switches = (
         compare.SHORT_PROFILE,
@@ -106,31 +106,46 @@ def regression_run(folder, *options, **environment):
         "PYTEST_XDIST_WORKER_COUNT",
     )
     env = {k: v for k, v in os.environ.items() if k not in switches}
-    start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.regression.plugin", "--nbval"]
-        + ["--nbval-current-env", "--rootdir=.", "--junitxml=junit.xml", "--color=no"]
-        + [f"--nbval-cell-timeout={TIMEOUT}", "--regression-summary=summary.md"]
-        + [*options, "."],
+        [sys.executable, *program, "--rootdir=.", "--junitxml=junit.xml"]
+        + ["--color=no", f"--nbval-cell-timeout={FOREVER}"]
+        + ["--regression-summary=summary.md", *options, "."],
         cwd=folder,
         env={**env, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
-    seconds = time.perf_counter() - start
     faults = {}
     for case in ET.parse(folder / "junit.xml").iter("testcase"):
         for failure in (*case.iter("failure"), *case.iter("error")):
             cell = re.search(r"\((.*)\)", case.get("name"))[1]
             faults[Path(case.get("classname")).stem, cell] = failure.text
-    return Run(done.returncode, done.stdout + done.stderr, faults, folder, seconds)
+    return Run(done.returncode, done.stdout + done.stderr, faults, folder)
 
 
-def write(folder, name, notebook, short=None):
-    nbformat.write(notebook, folder / f"{name}.ipynb")
-    if short:
-        nbformat.write(short, folder / f"{name}.short.json")
+def write(folder, name, notebook, short=None, trainings=None):
+    """Write a notebook and its record, as if refresh had given what the notebook has.
+
+    So that an edit of what is stored tests the comparison, not the record's digests.
+    """
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    text = record.text_of(notebook, short or {}, trainings or {})
+    record.path_of(path).write_text(text, encoding="utf-8")
+
+
+def printing(*cells):
+    """A small notebook as if it had run: cells of (name, code, what it printed)."""
+    made = [
+        nbformat.v4.new_code_cell(code, id=name, execution_count=n)
+        for n, (name, code, _) in enumerate(cells, 1)
+    ]
+    for cell, (_, _, text) in zip(made, cells, strict=True):
+        if text:
+            output = nbformat.v4.new_output("stream", name="stdout", text=text)
+            cell.outputs = [output]
+    return nbformat.v4.new_notebook(cells=made)
 
 
 def in_cell(notebook, name):
@@ -287,20 +302,6 @@ FAULTS = {
         ["Cell execution caused an exception", "ValueError", "boom"],
     ),
     "kernel_died": (more("sum", "os._exit(1)"), "sum", ["The kernel died"]),
-    "hangs": (
-        more("sum", "time.sleep(600)"),
-        "sum",
-        [f"Timeout of {TIMEOUT} seconds exceeded"],
-    ),
-    "hangs_stubbornly": (
-        more(
-            "sum",
-            "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-            "time.sleep(600)",
-        ),
-        "sum",
-        [f"Timeout of {TIMEOUT} seconds exceeded", "Failed to interrupt kernel"],
-    ),
     "warning": (
         more("last", "warnings.warn('this is old')"),
         "last",
@@ -378,16 +379,122 @@ def test_fault_is_red_and_told(faulty, name):
     assert message in faulty.output
 
 
-def test_other_notebooks_run_though_some_hang(faulty):
+def test_other_notebooks_run_though_some_fail(faulty):
     assert faulty.code == 1
     assert not [cell for notebook, cell in faulty.faults if notebook == "good"]
     assert re.search(r"^good.ipynb +\d+ s +7 +1 +0 +0 +0 ", faulty.output, re.M)
 
 
 def test_dead_kernel_is_noticed_at_once_and_ends_the_notebook(faulty):
-    row = re.search(r"^kernel_died.ipynb +(\d+) s.*", faulty.output, re.M)
-    assert int(row[1]) < TIMEOUT
+    # Not by the timeout: the whole run had not the time for it.
+    assert PATIENCE < FOREVER
+    row = re.search(r"^kernel_died.ipynb +\d+ s.*", faulty.output, re.M)
     assert row[0].split()[3:8] == ["5", "1", "0", "1", "1"]  # "last" was not run
+
+
+# name: (what a cell does that does not end, what its message has to say)
+HANGS = {
+    "hangs": ("import threading; threading.Event().wait()", []),
+    "hangs_stubbornly": (
+        "import signal, threading; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "threading.Event().wait()",
+        ["Failed to interrupt kernel"],
+    ),
+    "ends": ("", []),
+}
+
+
+@pytest.fixture(scope="module")
+def hanging(tmp_path_factory):
+    """Of small cells, each of which ends long before the timeout if it ends at all."""
+    folder = tmp_path_factory.mktemp("hanging")
+    for name, (code, _) in HANGS.items():
+        cells = ("first", "one = 1", ""), ("hangs", code, ""), ("last", "two = 2", "")
+        write(folder, name, printing(*cells))
+    return regression_run(folder, f"--nbval-cell-timeout={TIMEOUT}")
+
+
+@pytest.mark.parametrize("name", [name for name in HANGS if name != "ends"])
+def test_cell_that_hangs_is_red_and_ends_the_notebook(hanging, name):
+    assert {cell for notebook, cell in hanging.faults if notebook == name} == {"hangs"}
+    for words in f"Timeout of {TIMEOUT} seconds exceeded", *HANGS[name][1]:
+        assert words in hanging.faults[name, "hangs"]
+    row = re.search(rf"^{name}.ipynb +\d+ s.*", hanging.output, re.M)
+    assert row[0].split()[3:8] == ["1", "0", "0", "1", "1"]  # the last was not run
+
+
+def test_other_notebooks_run_though_some_hang(hanging):
+    assert re.search(r"^ends.ipynb +\d+ s +3 +0 +0 +0 +0 ", hanging.output, re.M)
+
+
+EDITED = (
+    "Its stored outputs are not those that make refresh wrote: somebody edited them"
+)
+OTHER_CODE = "Its code is not the code that gave the stored outputs. Run make refresh."
+
+
+def no_edit(notebook):
+    pass
+
+
+def edit_both(notebook):
+    stored("last", "done", "Done")(notebook)
+    source("last", "done", "Done")(notebook)
+
+
+# name: (edit of what refresh gave, edit of what is stored now, what is told of "last",
+# whether the comparison finds a difference, too)
+FORGED = {
+    "output": (no_edit, stored("last", "done", "Done"), EDITED, True),
+    "output_as_it_is_now": (stored("last", "done", "Done"), no_edit, EDITED, False),
+    "code": (no_edit, source("last", '"done"', '"do" + "ne"'), OTHER_CODE, False),
+    "code_and_output": (no_edit, edit_both, OTHER_CODE, False),
+}
+
+
+@pytest.fixture(scope="module")
+def forged(good, tmp_path_factory):
+    """What is stored was edited after the records had been written."""
+    folder = tmp_path_factory.mktemp("forged")
+    for name, (edit_given, edit_now, _, _) in FORGED.items():
+        given, now = copy.deepcopy(good[0]), copy.deepcopy(good[0])
+        edit_given(given)
+        edit_now(now)
+        write(folder, name, given, good[1])
+        nbformat.write(now, folder / f"{name}.ipynb")
+    for name in "good", "record", "nothing":
+        write(folder, name, *good)
+    path = record.path_of(folder / "record.ipynb")
+    kept = json.loads(path.read_text())
+    (output,) = kept["short"]["accuracy"]
+    output["text"] = output["text"].replace("\n", " \n")
+    path.write_text(json.dumps(kept))
+    record.path_of(folder / "nothing.ipynb").unlink()
+    return regression_run(folder, BN_PROFILE="short")
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_was_edited_is_red_though_it_may_be_right(forged, name):
+    _, _, words, differs = FORGED[name]
+    assert {cell for notebook, cell in forged.faults if notebook == name} == {"last"}
+    message = forged.faults[name, "last"]
+    assert words in message and ("stdout, line 1" in message) == differs
+
+
+def test_an_edited_record_is_red(forged):
+    words = 'The part "short" of the record was edited. Run make refresh.'
+    assert words in forged.faults["record", "accuracy"]
+    # Though nothing differs but a blank, which the comparison does not see.
+    assert "stdout, line" not in forged.faults["record", "accuracy"]
+
+
+def test_a_notebook_without_a_record_is_red(forged):
+    words = "It is not in the notebook's record. Run make refresh."
+    assert words in forged.faults["nothing", "imports"]
+
+
+def test_what_nobody_edited_is_green(forged):
+    assert not [cell for notebook, cell in forged.faults if notebook == "good"]
 
 
 def test_summary_shows_both_sides_with_the_numbers_marked(faulty):
@@ -423,15 +530,19 @@ def test_gpu_has_settings_of_its_own(good, tmp_path):
     assert list(regression_run(tmp_path).faults) == [("cpu", "sum")]
 
 
-# In the short profile, with the same meaning as FAULTS; the third entry edits the
-# short reference.
+def short_output(cell, old, new):
+    """An edit of what the record has of a cell in the short profile."""
+
+    def edit(short):
+        assert old in short[cell][0].text
+        short[cell][0].text = short[cell][0].text.replace(old, new)
+
+    return edit
+
+
+# In the short profile, with the same meaning as FAULTS; the second entry edits what
+# the record has.
 SHORT_FAULTS = {
-    "first_line": (
-        stored("train", "0.6667", "0.6567"),
-        None,
-        "train",
-        ["0.6567 became 0.6667"],
-    ),
     "log_stays_empty": (
         source("train", "range(num_epochs)", "range(0)"),
         None,
@@ -444,18 +555,25 @@ SHORT_FAULTS = {
         "train",
         ["stdout, line 2: a line was added", "epoch 2, loss"],
     ),
-    "reference_differs": (
-        lambda notebook: None,
-        stored("accuracy", "0.746", "0.747"),
+    "log_differs": (
+        None,
+        short_output("train", "0.6667", "0.6567"),
+        "train",
+        ["0.6567 became 0.6667"],
+    ),
+    "accuracy_differs": (
+        None,
+        short_output("accuracy", "0.746", "0.747"),
         "accuracy",
         ["0.747 became 0.746"],
     ),
-    "reference_missing": (
-        lambda notebook: None,
-        lambda short: short.cells.pop(),
+    "accuracy_missing": (
+        None,
+        lambda short: short.pop("accuracy"),
         "accuracy",
-        ["reference_missing.short.json has no outputs", "Run make refresh"],
+        ["accuracy_missing.record.json has no outputs", "Run make refresh"],
     ),
+    "another_cell": (stored("last", "done", "Done"), None, "last", ["| Done"]),
 }
 
 
@@ -463,13 +581,17 @@ SHORT_FAULTS = {
 def short(good, tmp_path_factory):
     folder = tmp_path_factory.mktemp("short")
     for name, (edit, edit_short, _, _) in SHORT_FAULTS.items():
-        notebook, reference = copy.deepcopy(good)
-        edit(notebook)
+        notebook, outputs = copy.deepcopy(good)
+        if edit:
+            edit(notebook)
         if edit_short:
-            edit_short(reference)
-        write(folder, name, notebook, reference)
-    write(folder, "good", *good)
-    return regression_run(folder, BN_EPOCHS="1")
+            edit_short(outputs)
+        write(folder, name, notebook, outputs)
+    # Whose full outputs, of three epochs, are not those of the short profile.
+    notebook = copy.deepcopy(good[0])
+    stored("train", "0.6667", "0.5667")(notebook)
+    write(folder, "good", notebook, good[1])
+    return regression_run(folder, BN_PROFILE="short")
 
 
 @pytest.mark.parametrize("name", SHORT_FAULTS)
@@ -480,7 +602,7 @@ def test_fault_in_the_short_profile(short, name):
         assert word in message
 
 
-def test_short_profile_passes_with_its_reference(short):
+def test_short_profile_passes_with_its_own_outputs(short):
     assert short.code == 1
     assert not [cell for notebook, cell in short.faults if notebook == "good"]
     assert re.search(r"^good.ipynb +\d+ s +7 +1 +0 +0 +0 ", short.output, re.M)
@@ -543,3 +665,186 @@ def test_processes_share_the_threads(good, tmp_path):
         run = regression_run(tmp_path, "-n", "auto", "--dist", "loadfile")
         for name in names:
             assert f"{threads} threads" in run.faults[name, "imports"]
+
+
+def ratio(name, first, second):
+    """A notebook that prints one ratio in its first run, and another one later."""
+    count = (
+        "from pathlib import Path\n"
+        f"path = Path('{name}.runs')\n"
+        "runs = int(path.read_text()) + 1 if path.exists() else 1\n"
+        "path.write_text(str(runs));"
+    )
+    compare_it = f"print('takes', {first} if runs == 1 else {second}, 'times')"
+    cells = ("count", count, ""), ("ratio", compare_it, "takes 1.0 times\n")
+    notebook = printing(*cells, ("last", "print('done')", "done\n"))
+    metadata("ratio", timing=True, factor=2, why="other work")(notebook)
+    return notebook
+
+
+def run_with_second_chance(folder, **notebooks):
+    """(what `python -m regression` said, how often each notebook ran)."""
+    for name, notebook in notebooks.items():
+        write(folder, name, notebook)
+    run = regression_run(folder, program=["-m", "regression"])
+    return run, {name: int((folder / f"{name}.runs").read_text()) for name in notebooks}
+
+
+def test_a_ratio_that_is_right_in_its_second_run_is_green(tmp_path):
+    notebooks = {"off": ratio("off", 9.0, 1.0), "good": ratio("good", 1.0, 1.0)}
+    run, runs = run_with_second_chance(tmp_path, **notebooks)
+    assert run.code == 0 and runs == {"off": 2, "good": 1}, run.output
+    assert list(run.faults) == [("off", "ratio")]  # of the first run
+    words = "Only ratios of durations were off; again, alone: off.ipynb."
+    assert words in run.output
+
+
+def test_a_ratio_that_is_off_twice_is_red(tmp_path):
+    run, runs = run_with_second_chance(tmp_path, off=ratio("off", 9.0, 9.0))
+    assert run.code == 1 and runs == {"off": 2}
+    assert run.output.count("1.0 became 9.0, off by 8, 1 is allowed") >= 2
+
+
+def raise_in_ratio(notebook):
+    source("ratio", "print(", "assert runs > 1; print(")(notebook)
+
+
+@pytest.mark.parametrize(
+    "edit, red",
+    [
+        (stored("last", "done", "Done"), {"ratio", "last"}),
+        (raise_in_ratio, {"ratio"}),
+        (metadata("ratio", factor=2, why="not of durations"), {"ratio"}),
+        (metadata("ratio", timing=True, factor=2), {"ratio"}),
+    ],
+    ids=["another cell", "an exception", "no duration", "no reason"],
+)
+def test_what_is_off_beside_a_ratio_gets_no_second_chance(tmp_path, edit, red):
+    notebook = ratio("off", 9.0, 1.0)
+    edit(notebook)
+    run, runs = run_with_second_chance(tmp_path, off=notebook)
+    assert run.code == 1 and runs == {"off": 1}
+    assert {cell for _, cell in run.faults} == red
+    assert "again, alone" not in run.output
+
+
+def test_a_ratio_gets_no_second_chance_where_another_notebook_is_off(tmp_path):
+    other = ratio("other", 1.0, 1.0)
+    stored("last", "done", "Done")(other)
+    run, runs = run_with_second_chance(
+        tmp_path, off=ratio("off", 9.0, 1.0), other=other
+    )
+    assert run.code == 1 and runs == {"off": 1, "other": 1}
+
+
+# A project's watch, for which anything that a notebook appends is a training.
+WATCHER = """
+import json
+found = []
+def start():
+    pass
+def take():
+    noted = json.dumps({"trainings": found, "results": {}})
+    found.clear()
+    return noted
+"""
+NOTE = {
+    "batches": ["00c0ffee"],
+    "steps": 2,
+    "losses": [2.0, 1.5],
+    "late loss": 1.5,
+    "test loss": 1.2,
+    "test error": 0.3,
+    "test pictures": 1000,
+}
+SPREAD = {
+    "runs": 21,
+    "printed": 0.01,
+    "trainings": [
+        {
+            "beginning": {"step 2, loss": 0.01},
+            "outcome": {"late loss": [1.5 + n / 100 for n in range(21)]},
+        }
+    ],
+}
+# name: (notes of the new run, what it prints, whether spread was measured, and for
+# this code, what its message has to say)
+TRAININGS = {
+    "same": ([NOTE], 1.5, None, []),
+    "first_loss": (
+        [NOTE | {"losses": [2.0001, 1.5]}],
+        1.5,
+        None,
+        ["training 1, step 1, loss: 2 became 2.0001, off by 5e-05 of it"],
+    ),
+    "second_training": (
+        [NOTE, NOTE],
+        1.5,
+        None,
+        ["1 trainings are stored for this cell, but there were 2. Run make refresh"],
+    ),
+    "no_training": (
+        [],
+        1.5,
+        None,
+        ["1 trainings are stored for this cell, but there were 0. Run make refresh"],
+    ),
+    "number": ([NOTE], 1.51, None, ["loss 1.51", "1.50 became 1.51, off by 0.01"]),
+    "within_its_spread": (
+        [NOTE | {"losses": [2.0, 1.51], "late loss": 1.6}],
+        1.51,
+        "here",
+        [],
+    ),
+    "beyond_its_spread": (
+        [NOTE | {"losses": [2.0, 2.5], "late loss": 3.0}],
+        2.5,
+        "here",
+        [
+            "training 1, step 2, loss: 1.5 became 2.5, off by ",
+            "training 1, late loss: 1.5 became 3, off by ",
+            "1.50 became 2.50, off by 1",
+        ],
+    ),
+    "stale_spread": (
+        [NOTE],
+        1.5,
+        "elsewhere",
+        ["was measured for other code. Run make spread"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A notebook of one training, in a project whose watch notes it."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "pyproject.toml").write_text('[tool.regression]\nwatch = "watcher"\n')
+    (folder / "watcher.py").write_text(WATCHER)
+    for name, (notes, loss, measured, _) in TRAININGS.items():
+        train = f"import watcher\nwatcher.found += {notes!r}\nprint('loss {loss:.2f}')"
+        cells = ("train", train, "loss 1.50\n"), ("last", "print('done')", "done\n")
+        notebook = printing(*cells)
+        metadata("train", trained=True)(notebook)
+        notes = {"full": {"train": [NOTE]}, "short": {"train": []}}
+        write(folder, name, notebook, trainings=notes)
+        if measured:
+            code = slices.digest(notebook, "train") if measured == "here" else measured
+            content = {"train": {"code": code} | SPREAD}
+            path = spread.path_of(folder / f"{name}.ipynb")
+            path.write_text(json.dumps({"short": content, "full": content}))
+    return regression_run(folder)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_trainings_are_compared_by_what_the_watch_notes(watched, name):
+    words = TRAININGS[name][-1]
+    red = {cell for notebook, cell in watched.faults if notebook == name}
+    assert red == ({"train"} if words else set())
+    for word in words:
+        assert word in watched.faults[name, "train"]
+
+
+def test_a_share_of_the_spread_is_a_share_of_the_tolerance(watched):
+    row = re.search(r"^within_its_spread.ipynb .* (\d+)%$", watched.output, re.M)
+    assert row[0].split()[3:8] == ["1", "1", "0", "0", "0"] and 0 < int(row[1]) < 100

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 import yaml
 
-from tests.regression import compare
+from regression import compare, record, slices, spread
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("chapters/*.ipynb"))
@@ -77,11 +77,40 @@ def test_outputs_are_from_one_full_run(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_short_reference_has_the_cells_that_need_it(path):
-    cells = nbformat.read(path, as_version=4).cells
-    settings = {c.id: compare.Settings.of(c) for c in cells if c.cell_type == "code"}
-    needed = [name for name, s in settings.items() if s.log or s.short]
-    reference, stored = compare.short_reference(path), []
-    if reference.exists():
-        stored = [cell.id for cell in nbformat.read(reference, as_version=4).cells]
-    assert stored == needed, "Run make refresh."
+def test_record_is_of_these_cells_and_outputs(path):
+    kept, cells = record.read(path), nbformat.read(path, as_version=4).cells
+    codes = [cell for cell in cells if cell.cell_type == "code"]
+    assert kept, "Run make refresh."
+    assert [fault for cell in codes for fault in record.faults(kept, cell)] == []
+    names = {cell.id for cell in codes}
+    assert set(kept["digests"]) == names | {"short", "trainings"}
+    trained = {cell.id for cell in codes if compare.Settings.of(cell).trained}
+    assert set(kept["short"]) == trained
+    for notes in kept["trainings"].values():
+        assert set(notes) <= names
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_spread_was_measured_for_this_code(path):
+    notebook = nbformat.read(path, as_version=4)
+    for profile in "short", "full":
+        measured = spread.read(path, profile)
+        trainings = record.read(path).get("trainings", {}).get(profile, {})
+        stale = [
+            name
+            for name, notes in trainings.items()
+            if notes
+            and name in measured.beginnings
+            # As the regression run asks, which is red where there is no answer.
+            and measured.trainings(name, slices.digest(notebook, name), len(notes))
+            is None
+        ]
+        assert stale == [], "Run make spread."
+
+
+def test_nothing_is_stored_of_a_notebook_that_is_gone():
+    stored = {path.name for path in ROOT.glob("chapters/*.json")}
+    kinds = "record", "spread"
+    assert stored <= {
+        f"{path.stem}.{kind}.json" for path in NOTEBOOKS for kind in kinds
+    }
