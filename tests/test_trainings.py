@@ -282,3 +282,11 @@ def test_a_training_without_a_network_has_only_losses():
         "the network changed: 3 parameters and 2 statistics became 0 parameters and "
         "0 statistics"
     ]
+
+
+def test_a_training_without_a_test_set_is_judged_by_its_late_loss():
+    untested = STORED | {"test loss": None, "test error": None, "test pictures": 0}
+    spread = {"outcome": {"late loss": {"deviation": 0.01, "freedom": 100}}}
+    assert compare(copy.deepcopy(untested), spread, untested) == ([], 0.0)
+    (words,), _ = compare(untested | {"late loss": 1.2}, spread, untested)
+    assert words.startswith("late loss: 1 became 1.2")
