@@ -19,6 +19,11 @@ pytestmark = pytest.mark.skipif(
     reason=f"{compare.STAND_IN} is set, and the stored trainings are on the real data",
 )
 
+# As in a fresh kernel, where the first block is number 0.
+FRESH_NAMES = """
+from mxnet.name import NameManager
+NameManager._current.value = NameManager()
+"""
 # Layers with a mistake, for each chapter.
 PURE = """
 def wrong(X, gamma, beta, moving_mean, moving_var, momentum=0.9, eps=1e-5):
@@ -56,6 +61,9 @@ class Outside(nn.BatchNorm):
         x = F.broadcast_sub(x, F.mean(x, **axes))
         x_hat = F.broadcast_div(x, F.sqrt(F.mean(F.square(x), **axes)) + 1e-5)
         return F.broadcast_add(F.broadcast_mul(x_hat, gamma), beta) + 0 * Y
+
+# A trainer sorts parameters by name, and a name should not be what gives them away.
+Twice.__name__ = Outside.__name__ = "BatchNorm"
 """
 
 GLUON = {
@@ -126,7 +134,8 @@ def notebook_of(path, plan):
     first = nbformat.v4.new_code_cell(imports + plan["layers"])
     new = nbformat.v4.new_notebook(cells=[first])
     for number, edits in enumerate([*plan["mistakes"].values(), []]):
-        cell = nbformat.v4.new_code_cell(changed(cells, edits), id=f"m{number}")
+        code = FRESH_NAMES + changed(cells, edits)
+        cell = nbformat.v4.new_code_cell(code, id=f"m{number}")
         new.cells.append(cell)
     return new
 
