@@ -111,7 +111,7 @@ refresh: .venv/ready ## re-execute in full and store the outputs (NOTEBOOKS=… 
 	$(PY) -m regression.refresh $(NOTEBOOKS)
 	$(PY) _ext/stored.py README.md
 
-spread: .venv/ready ## measure how far trainings vary (an hour; take the background)
+spread: .venv/ready ## measure how far trainings vary (over an hour; take the background)
 	$(PY) -m regression.spread
 
 bench: .venv/ready ## measure speed: a table, and benchmarks/latest.json
