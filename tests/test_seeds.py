@@ -53,6 +53,13 @@ def test_what_does_not_vary_may_differ_by_half_a_unit_of_the_last_digit(spread, 
     ]
 
 
+def test_a_small_spread_is_shown_with_one_more_digit(spread, capsys):
+    spread("a", accuracy=[0.9931, 0.9936, 0.9934])
+    seeds.expected("accuracy", 0.9937)
+    line = "accuracy: book 0.9934 ± 0.0003, yours 0.9937: as expected\n"
+    assert capsys.readouterr().out == line
+
+
 @pytest.mark.parametrize("name", ["once", "never"])
 def test_a_result_of_unknown_spread_is_not_judged(spread, capsys, name):
     spread("a", once=VALUES[:1])

@@ -75,6 +75,16 @@ def test_notes_on_a_gluon_network():
     assert training["late loss"] == training["losses"][1]
 
 
+def test_blocks_made_before_do_not_change_the_order_of_parameters():
+    net = "gluon.nn.Flatten(), gluon.nn.Dense(20), gluon.nn.Dense(10)"
+    program = GLUON.replace("gluon.nn.Flatten(), gluon.nn.Dense(10)", net)
+    (training,) = noted(program)["trainings"]
+    # Now they are dense9 and dense10, and the trainer sorts by name.
+    (other,) = noted("for _ in range(9): gluon.nn.Dense(1)\n" + program)["trainings"]
+    assert other["parameters"] == training["parameters"]
+    assert other["gradients"] == training["gradients"]
+
+
 def test_notes_on_a_network_that_is_a_function():
     (training,) = noted(BY_HAND)["trainings"]
     assert training["updates"] == pytest.approx([0.0001], rel=1e-3)

@@ -36,7 +36,9 @@ def expected(name, value):
         return
     mean, spread = statistics.mean(values), statistics.stdev(values)
     says = "as expected" if is_expected(value, values) else "not as expected"
-    print(f"{name}: book {mean:.3f} ± {spread:.3f}, yours {value:.3f}: {says}")
+    digits = _digits(spread)
+    book = f"{mean:.{digits}f} ± {spread:.{digits}f}"
+    print(f"{name}: book {book}, yours {value:.{digits}f}: {says}")
 
 
 def is_expected(value, values, rounded=0.0005):
@@ -79,9 +81,17 @@ def verdict(claim, **results):
         gap = mean[first] - mean[other]
         word = "ahead of" if gap > limit else "behind" if gap < -limit else None
         found.append(f"{word or 'undecided against'} {label[other]}")
-    shown = ", ".join(f"{label[k]} {mean[k]:.3f} ± {spread[k]:.3f}" for k in results)
+    digits = max(map(_digits, spread.values()))
+    shown = ", ".join(
+        f"{label[k]} {mean[k]:.{digits}f} ± {spread[k]:.{digits}f}" for k in results
+    )
     print(f"  over {len(values[first])} seeds: {shown}")
     print(f"  {label[first]} is {', '.join(found)}")
+
+
+def _digits(spread):
+    """Three digits behind the point, or four where three would hide the spread."""
+    return 4 if 0 < spread < 0.001 else 3
 
 
 def noted():

@@ -41,15 +41,14 @@ class Training:
             self.test = batches.test
             self.batch = self.batch or batch
 
-    def begin(self, params):
+    def begin(self, net, params):
         """Note parameters and gradients before the first update."""
-        self.params = params
-        self.before = [array.asnumpy() for array in params]
-        self.gradients = [array.grad.asnumpy() for array in params]
+        self.net, self.params = net, [array.as_nd_ndarray() for array in params]
+        self.before = [array.asnumpy() for array in self.params]
+        self.gradients = [array.grad.asnumpy() for array in self.params]
 
-    def note_first_update(self, net):
+    def note_first_update(self):
         """Note what the first update did, and what the network is after it."""
-        self.net = net
         norms = [norm(gradient) for gradient in self.gradients]
         after = [array.asnumpy() for array in self.params]
         changes = zip(after, self.before, strict=True)
@@ -62,9 +61,7 @@ class Training:
                 size / gradient if gradient else 0.0 for size, gradient in pairs
             ],
             "statistics": [fingerprint(s.asnumpy()) for s in self.statistics()],
-            "prediction loss": mean_loss(net, self.batch and [self.batch], self.params)[
-                0
-            ],
+            "prediction loss": self.mean_loss(self.batch and [self.batch])[0],
         }
         del self.before, self.gradients
 
@@ -76,11 +73,31 @@ class Training:
         known = {id(array) for array in self.params}
         return [array for array in reached(self.net, set()) if id(array) not in known]
 
+    def mean_loss(self, batches):
+        """(mean cross-entropy, accuracy, pictures) of the network in prediction mode.
+
+        (None, None, 0) where the network, or what to measure it on, is unknown.
+        """
+        if self.net is None or batches is None:
+            return None, None, 0
+        total = hits = count = 0
+        for X, y in batches:
+            X = X.as_in_context(self.params[0].context)
+            with autograd.pause(train_mode=False):
+                scores = self.net(X).as_nd_ndarray().asnumpy().astype("float64")
+            labels = y.asnumpy().astype(int)
+            scores -= scores.max(axis=1, keepdims=True)
+            scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+            total -= scores[np.arange(len(labels)), labels].sum()
+            hits += (scores.argmax(axis=1) == labels).sum()
+            count += len(labels)
+        return float(total / count), float(hits / count), count
+
     def summary(self):
         """All notes, and where the training led: losses and accuracy at its end."""
         losses = [float(loss.asscalar()) for loss in self.losses]
         late = losses[-max(1, len(losses) // LATE) :]
-        log_loss, share, pictures = mean_loss(self.net, self.test, self.params)
+        log_loss, share, pictures = self.mean_loss(self.test)
         return self.facts | {
             "batches": self.checksums,
             "steps": len(losses),
@@ -100,18 +117,20 @@ class Watch:
         self.batches = self.batch = self.heads = None
         self.blocks, self.depth = [], 0
 
-    def step(self, key, params, update, find_net):
-        """Carry out `update`, and note what it does to `params`, a list of arrays."""
+    def step(self, key, update, find):
+        """Carry out `update`, and note what it does.
+
+        find: a function that returns the network and a list of its parameters' arrays.
+        """
         # The key is kept, so that no other object gets its id.
         training = self.trainings.setdefault(id(key), (key, Training()))[1]
-        params = [array.as_nd_ndarray() for array in params]
         training.note_step(self.loss(), self.batches, self.batch)
         first = len(training.losses) == 1
         if first:
-            training.begin(params)
+            training.begin(*find())
         update()
         if first:
-            training.note_first_update(find_net())
+            training.note_first_update()
         self.batch, self.heads, self.blocks = None, None, []
 
     def loss(self):
@@ -136,21 +155,23 @@ def start():
     plain_backward, plain_backward_of = autograd.backward, nd.NDArray.backward
 
     def step(trainer, *args, **kwargs):
-        arrays = [p.list_data()[0] for p in trainer._params if p.grad_req != "null"]
-        _watch.step(
-            trainer,
-            arrays,
-            lambda: plain_step(trainer, *args, **kwargs),
-            _watch.called_block,
-        )
+        def find():
+            net = _watch.called_block()
+            # The trainer sorts by name, and "dense10" comes before "dense9": the order
+            # would depend on how many blocks were made before.
+            places = list(net.collect_params()) if net else []
+            params = [p for p in trainer._params if p.grad_req != "null"]
+            if all(p.name in places for p in params):
+                params.sort(key=lambda p: places.index(p.name))
+            return net, [p.list_data()[0] for p in params]
+
+        _watch.step(trainer, lambda: plain_step(trainer, *args, **kwargs), find)
 
     def sgd(params, lr):
         params = list(params)
         caller = sys._getframe(1)
-        names = {**caller.f_globals, **caller.f_locals}
-        _watch.step(
-            params[0], params, lambda: plain_sgd(params, lr), lambda: names.get("net")
-        )
+        net = {**caller.f_globals, **caller.f_locals}.get("net")
+        _watch.step(params[0], lambda: plain_sgd(params, lr), lambda: (net, params))
 
     def call(block, *args):
         if _watch.depth == 0 and autograd.is_recording():
@@ -207,27 +228,6 @@ def fingerprint(array):
     values = array.astype("float64").ravel()
     direction = np.random.RandomState(0).choice([-1.0, 1.0], values.size)
     return [norm(array), float(values @ direction)]
-
-
-def mean_loss(net, batches, params):
-    """(mean cross-entropy, accuracy, pictures) of `net` in prediction mode.
-
-    (None, None, 0) where there is nothing to measure it on, or `net` is no classifier.
-    """
-    if net is None or batches is None:
-        return None, None, 0
-    total = hits = count = 0
-    for X, y in batches:
-        X = X.as_in_context(params[0].context)
-        with autograd.pause(train_mode=False):
-            scores = net(X).as_nd_ndarray().asnumpy().astype("float64")
-        labels = y.asnumpy().astype(int)
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
-        total -= scores[np.arange(len(labels)), labels].sum()
-        hits += (scores.argmax(axis=1) == labels).sum()
-        count += len(labels)
-    return float(total / count), float(hits / count), count
 
 
 def reached(thing, seen):
