@@ -16,7 +16,7 @@ $$("$(or $(PYTHON),python3)" --version 2>&1 || true). Install Python 3.11, or na
 as in: make PYTHON=/path/to/python3.11 book" >&2; exit 1; }
 
 .PHONY: help env env-gpu book serve lab pdf test test-unit test-notebooks test-book \
-  test-changed test-full test-portable test-gpu-env lint linkcheck refresh spread bench lock clean
+  test-full test-portable test-gpu-env lint linkcheck refresh spread bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -89,9 +89,6 @@ test-unit: .venv/ready ## the tests of utils, of the notebooks' definitions, of 
 
 test-notebooks: .venv/ready ## re-execute and compare each notebook, short profile
 	@$(DATA); BN_PROFILE=short $(NOTEBOOKS_RUN) --nbval-cell-timeout=600 chapters
-
-test-changed: .venv/ready ## the same, only where a change can have an effect
-	@$(DATA); BN_PROFILE=short $(NOTEBOOKS_RUN) --nbval-cell-timeout=600 --regression-changed chapters
 
 test-portable: .venv/ready ## the short profile on emulated processors, each against each
 	$(PY) -m regression.portable

@@ -60,6 +60,12 @@ def stop_on_doubt():
 def refresh(path):
     """Refresh one notebook. Returns whether it worked; says why where it did not."""
     stored = nbformat.read(path, as_version=4)
+    for cell in stored.cells:
+        try:
+            compare.Settings.of(cell)
+        except ValueError as error:
+            print(f"{path}: nothing is written.\nmetadata of cell {cell.id}: {error}")
+            return False
     try:
         done = run.run(path, {})
         short = run.run(path, {compare.SHORT_PROFILE: "short"})

@@ -4,8 +4,6 @@ import html
 import json
 from pathlib import Path
 
-from regression import changed
-
 OUTCOMES = ("compared", "tolerated", "left out", "not run", "failed")
 
 
@@ -14,7 +12,6 @@ class Report:
 
     def __init__(self, config):
         self.config = config
-        self.green = config.cache.get(changed.GREEN, {})
         self.cells = {}  # nodeid -> facts
         self.seconds = {}  # notebook -> seconds
         self.others_failed = False  # a test that is no cell, or a process that died
@@ -61,14 +58,6 @@ class Report:
             if cell["outcome"] == "left out"
         ]
 
-    def unchanged(self):
-        root, names = self.config.rootpath, []
-        for path in sorted(root.glob("**/*.ipynb")):
-            key = changed.run_key(path, root)
-            if key in self.green and self.green[key] == changed.digest(path, root):
-                names.append(str(path.relative_to(root)))
-        return [name for name in names if name not in self.seconds]
-
     def spoiled(self):
         """The notebooks with a ratio of durations off, where nothing else was."""
         failed = [c for c in self.cells.values() if c["outcome"] == "failed"]
@@ -80,19 +69,8 @@ class Report:
         if self.config.option.regression_spoiled:
             path = Path(self.config.option.regression_spoiled)
             path.write_text(json.dumps(self.spoiled()))
-        green = dict(self.green)
-        for notebook, cells in self.notebooks().items():
-            key = changed.run_key(Path(notebook), Path())
-            green.pop(key, None)
-            whole = cells and len(cells) == cells[0]["cells"]
-            if whole and not {"failed", "not run"} & {c["outcome"] for c in cells}:
-                green[key] = cells[0]["digest"]
-        self.config.cache.set(changed.GREEN, green)
 
     def pytest_terminal_summary(self, terminalreporter):
-        if self.config.option.regression_changed:
-            for name in self.unchanged():
-                terminalreporter.write_line(f"unchanged since it was green: {name}")
         if not self.cells:
             return
         header = ["notebook", "time", *OUTCOMES, "worst share of its tolerance"]
@@ -125,7 +103,8 @@ class Report:
     def differences(self, cell):
         if not cell["differences"]:
             return f"```text\n{cell['text']}\n```"
-        rows = ["| | stored | new |", "| --- | --- | --- |"]
+        rows = [f"{sentence}\n" for sentence in map(html.escape, cell["sentences"])]
+        rows += ["| | stored | new |", "| --- | --- | --- |"]
         for found in cell["differences"]:
             sides = zip((found["stored"], found["new"]), found["marks"], strict=True)
             stored, new = (marked(line, spans) for line, spans in sides)

@@ -19,6 +19,12 @@ pytestmark = pytest.mark.skipif(
     reason=f"{compare.STAND_IN} is set, and the stored trainings are on the real data",
 )
 
+# The beginning is what is compared here, so the rest of the short profile is left out.
+BEGINNING = """
+from utils import profile
+profile.BATCHES, profile.PICTURES = 8, 256
+"""
+ENDS = "steps", "test pictures", *trainings.OUTCOMES
 # As in a fresh kernel, where the first block is number 0.
 FRESH_NAMES = """
 from mxnet.name import NameManager
@@ -131,7 +137,7 @@ def notebook_of(path, plan):
     sources = {cell.id: cell.source for cell in stored.cells}
     names = [*plan["cells"], plan["train"]]
     imports, cells = sources[names[0]], [sources[name] for name in names[1:]]
-    first = nbformat.v4.new_code_cell(imports + plan["layers"])
+    first = nbformat.v4.new_code_cell(imports + BEGINNING + plan["layers"])
     new = nbformat.v4.new_notebook(cells=[first])
     for number, edits in enumerate([*plan["mistakes"].values(), []]):
         code = FRESH_NAMES + changed(cells, edits)
@@ -155,6 +161,7 @@ def found(tmp_path_factory):
         (measured,) = spread.read(path, "short").trainings(cell, code, 1)
         for number, mistake in enumerate([*plan["mistakes"], None]):
             (new,) = done.notes[f"m{number}"]["trainings"]
+            new |= {name: stored[name] for name in ENDS}
             comparisons = trainings.compare(stored, new, measured)
             words[chapter, mistake] = [c.words for c in comparisons if c.words]
     return words
