@@ -1,55 +1,17 @@
 """The rules by which a re-run cell's outputs are compared with the stored ones.
 
-For course authors
-==================
-Every output of every code cell is compared, by these rules:
+- Text has to be equal; runs of blanks count as one, for the columns of a printed array
+  move when one of its numbers gets longer.
+- Whole numbers have to be equal. Others may differ by what float32 leaves open in a
+  small computation: 1e-6 of the stored one, and in brackets, as in a printed array,
+  1e-6 of the largest one there (what is left where numbers cancel).
+- Durations, rates, memory addresses, the device of a printed NDArray, and what the
+  project names in `uncompared` are not compared.
+- A matplotlib figure is compared by what it plots (`figure_data.py`), with the
+  tolerance of an array whose largest number is the end of the axis. Any other picture
+  has to be the same, byte by byte.
 
-* Text has to be equal. Runs of blanks count as one, for the columns of a
-  printed array move when one of its numbers gets longer.
-* Whole numbers have to be equal. Numbers with a point or an exponent may differ
-  by 1e-6 of the stored one, and inside brackets, as in a printed array, also by
-  1e-6 of the largest one there (what is left where numbers cancel). That is what
-  float32 leaves open in a small computation; a number that is printed with five
-  digits or fewer has to be the same.
-* Durations (``12.3 s``, ``1 min 3 s``), rates (``2,700 images/s``), memory
-  addresses, the line "Computing on …" with the indented lines below it, and the
-  device of a printed NDArray (``@cpu(0)``) are not compared.
-* A matplotlib figure is compared by what it plots (`figure_data.py`): titles,
-  labels, and every curve, bar, point and image as numbers, with the tolerance of
-  an array whose largest number is the end of the axis. Any other picture has to be
-  the same, byte by byte.
-* On stderr progress bars are not compared; all else that is there has to be
-  stored as well.
-
-A cell's metadata can say more, under the key ``regression``::
-
-    {"rtol": 0.01, "atol": 0.002, "why": "threads add up in another order"}
-
-lets a number with a point differ by atol + rtol * |stored|. ::
-
-    {"numbers": {"loss": {"rtol": 0.02}, "acc": {"atol": 0.01}}, "why": "…"}
-
-does so for the numbers after these words only; whole numbers too, there. ::
-
-    {"factor": 2, "why": "…"}
-
-lets a number be up to twice as large or half as large, and is meant for ratios of
-durations; "numbers" takes it, too. ::
-
-    {"trained": true}  depends on a training: its numbers may differ by what `spread.py`
-                       measured (`limits.py`), and in the short profile it is compared
-                       with the short run's outputs in NAME.record.json
-    {"timing": true}   a ratio of durations: where it fails, the notebook is run again
-                       after all others, and only the second failure counts
-    {"data": true}     depends on the data otherwise: not compared where a stand-in is
-                       used, nor are cells with "trained"
-
-    {"gpu": {…}}     these settings instead, where the line "Computing on …" of the
-                     run names a GPU: for what differs from a CPU by design
-
-A tolerance needs its reason ("why"), and so does leaving a cell out, with the
-tag ``nbval-ignore-output``. The short profile is on where BN_PROFILE=short is set in
-the environment, the stand-in where BN_STANDIN is.
+README.md says what a cell's metadata can ask for beyond that.
 """
 
 import dataclasses
@@ -59,13 +21,14 @@ import itertools
 import json
 import re
 import statistics
+from collections.abc import Iterator, Sequence
 
-SHORT_PROFILE = "BN_PROFILE"
-STAND_IN = "BN_STANDIN"
+from nbformat import NotebookNode
+
+from regression.tidy import FIGURE
+
 RTOL, ARRAY_ATOL = 1e-6, 1e-6
-
-FIGURE = "figure"  # in an output's metadata, as `figure_data.py` puts it there
-WIDGET = "application/vnd.jupyter.widget-view+json"  # a random id
+SMALLEST = {"rtol": 0, "atol": 0, "factor": 1}  # tolerances that make sense
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w)")
 _AMOUNT = r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
@@ -80,16 +43,8 @@ MASKS = [
         "<duration>",
     ),
     (re.compile(r"\b0x[0-9a-fA-F]+"), "<address>"),
-    (re.compile(r"^Computing on .*(?:\n  .*)*", re.M), "Computing on <device>"),
     (re.compile(r"@(?:cpu|gpu)\(\d+\)"), "@<device>"),  # in a printed NDArray
 ]
-PROGRESS = re.compile(
-    r".*\d+%\|.*\|.*\[.*\]\s*"  # tqdm
-    r"|.*\d+\w* \[\d+:\d+.*(/s|s/).*\]\s*"  # tqdm that does not know the end
-    rf"|Short profile: .*\({SHORT_PROFILE}=.*\)\.\s*"
-    rf"|Stand-in data: .*\({STAND_IN}=.*\)\.\s*"
-    r"|(\s|\x1b\[A)*"
-)
 
 
 @dataclasses.dataclass
@@ -111,7 +66,7 @@ class Settings:
     spread: float = 0.0
 
     @classmethod
-    def of(cls, cell, on_gpu=False):
+    def of(cls, cell: NotebookNode, on_gpu: bool = False) -> "Settings":
         """The settings of a notebook's cell; ValueError where they make no sense."""
         given = dict(cell.metadata.get("regression", {}))
         gpu = given.pop("gpu", {})
@@ -120,12 +75,20 @@ class Settings:
         unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
         unknown |= set(given) & {"spread"}
         for tolerance in given.get("numbers", {}).values():
-            unknown |= set(tolerance) - {"rtol", "atol", "factor"}
+            unknown |= set(tolerance) - set(SMALLEST)
         if unknown:
             raise ValueError(
                 f'the metadata "regression" knows no {", ".join(sorted(unknown))}; '
-                "regression/compare.py lists what it knows."
+                "regression/README.md lists what it knows."
             )
+        for tolerance in given, *given.get("numbers", {}).values():
+            for name in tolerance.keys() & SMALLEST.keys():
+                value, smallest = tolerance[name], SMALLEST[name]
+                if not isinstance(value, (int, float)) or not value >= smallest:
+                    raise ValueError(
+                        f"{name} has to be a number of at least {smallest}, but it is "
+                        f"{value!r}."
+                    )
         settings = cls(**given)
         if settings.tolerant and not settings.why:
             raise ValueError(
@@ -134,11 +97,19 @@ class Settings:
         return settings
 
     @property
-    def tolerant(self):
+    def tolerant(self) -> bool:
         given = self.rtol or self.atol or self.factor > 1 or self.numbers
         return bool(given or self.spread)
 
-    def allowed(self, stored, new, before, scale, whole, unit):
+    def allowed(
+        self,
+        stored: float,
+        new: float,
+        before: str,
+        scale: float,
+        whole: bool,
+        unit: float,
+    ) -> float:
         """By how much `new` may differ from `stored`, both numbers.
 
         before: the line's text up to the number. scale: the largest magnitude in
@@ -172,7 +143,7 @@ class Difference:
     marks: tuple = ((), ())
     note: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [f"{self.where}: {self.note}".rstrip(": ")]
         sides = zip((self.stored, self.new), self.marks, strict=True)
         for name, (line, spans) in zip(("stored", "new   "), sides, strict=True):
@@ -184,18 +155,22 @@ class Difference:
                 rows.append(f"         | {''.join(carets)}")
         return "\n".join(rows)
 
-    def shortened(self):
+    def shortened(self) -> "Difference":
         """The same with long lines cut to what is around their first mark."""
         sides = [
-            cut(*side) for side in zip((self.stored, self.new), self.marks, strict=True)
+            around_marks(*side)
+            for side in zip((self.stored, self.new), self.marks, strict=True)
         ]
         (stored, new), marks = zip(*sides, strict=True)
         return dataclasses.replace(self, stored=stored, new=new, marks=marks)
 
 
-def cut(line, spans, width=160):
+def around_marks(
+    line: str | None, spans: Sequence[tuple[int, int]], width: int = 160
+) -> tuple[str | None, list[tuple[int, int]]]:
+    """A long line and its spans, cut to what is around the first one."""
     if line is None or len(line) <= width:
-        return line, spans
+        return line, list(spans)
     start = max(0, (spans[0][0] if spans else 0) - width // 2)
     end = start + width
     left, right = "… " if start else "", " …" if end < len(line) else ""
@@ -204,18 +179,24 @@ def cut(line, spans, width=160):
     return left + line[start:end] + right, kept
 
 
-def compare(stored, new, settings):
+def outputs(
+    stored: list[NotebookNode],
+    new: list[NotebookNode],
+    settings: Settings,
+    uncompared: Sequence[str] = (),
+) -> tuple[list[Difference], float]:
     """Compare two lists of outputs in notebook format.
 
+    uncompared: regular expressions of text that is not, beside durations and the like.
     Returns (differences, share): a list of `Difference`, and the largest share
     of its allowance that any number used, where 1 is all of it.
     """
-    stored, new = parts(stored), parts(new)
+    stored, new = texts_of(stored), texts_of(new)
     differences, share = [], 0.0
     for where in [*stored, *(key for key in new if key not in stored)]:
         if where not in new or where not in stored:
             missing = where in stored
-            line = " / ".join(lines((stored if missing else new)[where])[:3])
+            line = " / ".join((stored if missing else new)[where].splitlines()[:3])
             found = Difference(
                 where,
                 stored=line if missing else None,
@@ -226,14 +207,15 @@ def compare(stored, new, settings):
             )
             differences.append(found)
             continue
-        old_lines, new_lines = lines(stored[where]), lines(new[where])
-        found, used = compare_lines(where, old_lines, new_lines, settings)
+        old_lines = lines(stored[where], uncompared)
+        new_lines = lines(new[where], uncompared)
+        found, used = differing_lines(where, old_lines, new_lines, settings)
         differences += found
         share = max(share, used)
     return [difference.shortened() for difference in differences], share
 
 
-def parts(outputs):
+def texts_of(outputs: list[NotebookNode]) -> dict[str, str]:
     """The outputs as a dict from where a text is ("stdout", …) to that text.
 
     Pictures are left out where their figure's data are beside them.
@@ -251,8 +233,6 @@ def parts(outputs):
             if figure:
                 texts[f"output {rich}, figure"] = "\n".join(figure)
             for mime, value in output["data"].items():
-                if mime == WIDGET:
-                    continue
                 if mime.startswith("image/") and figure:
                     value = "(compared by what it plots)"
                 elif mime.startswith("image/"):
@@ -260,22 +240,13 @@ def parts(outputs):
                 if not isinstance(value, str):
                     value = json.dumps(value, indent=1, sort_keys=True)
                 texts[f"output {rich}, {mime}"] = value
-    if "stderr" in texts:
-        texts["stderr"] = without_progress(texts["stderr"])
     return {where: text for where, text in texts.items() if text.strip()}
 
 
-def without_progress(stderr):
-    """`stderr` without progress bars, which overwrite themselves, and empty lines."""
-    kept = [
-        line for line in re.split(r"[\r\n]", stderr) if not PROGRESS.fullmatch(line)
-    ]
-    return "".join(line + "\n" for line in kept)
-
-
-def lines(text):
+def lines(text: str, uncompared: Sequence[str] = ()) -> list[str]:
     """The lines of `text`, masked, with the rows of a wrapped array in one line."""
-    for pattern, name in MASKS:
+    own = [(re.compile(pattern, re.M), "<not compared>") for pattern in uncompared]
+    for pattern, name in [*own, *MASKS]:
         text = pattern.sub(name, text)
     rows, depth = [], 0
     for row in text.rstrip("\n").split("\n"):
@@ -289,8 +260,10 @@ def lines(text):
     return rows
 
 
-def compare_lines(where, stored, new, settings):
-    """Compare two lists of lines: (differences, share), as `compare` does."""
+def differing_lines(
+    where: str, stored: list[str], new: list[str], settings: Settings
+) -> tuple[list[Difference], float]:
+    """Compare two lists of lines: (differences, share), as `outputs` does."""
     differences, share = [], 0.0
     arrays = list(array_scales(stored))
     for i, j in aligned(stored, new):
@@ -303,7 +276,7 @@ def compare_lines(where, stored, new, settings):
         elif skeleton(old) != skeleton(line):
             differences.append(Difference(place, old, line, text_marks(old, line)))
         else:
-            marks, notes, used = compare_numbers(old, line, *arrays[i], settings)
+            marks, notes, used = differing_numbers(old, line, *arrays[i], settings)
             share = max(share, used)
             if notes:
                 more = f"; and {len(notes) - 3} more" if len(notes) > 3 else ""
@@ -312,7 +285,9 @@ def compare_lines(where, stored, new, settings):
     return differences, share
 
 
-def aligned(stored, new):
+def aligned(
+    stored: list[str], new: list[str]
+) -> Iterator[tuple[int | None, int | None]]:
     """Yield pairs of line numbers that belong together, None for a line's absence."""
     if len(stored) == len(new):
         yield from enumerate(range(len(new)))
@@ -324,7 +299,7 @@ def aligned(stored, new):
         yield from itertools.zip_longest(range(a, b), range(c, d))
 
 
-def skeleton(line, whole=True):
+def skeleton(line: str, whole: bool = True) -> str:
     """What is left of a line without its numbers (the whole ones: if `whole`)."""
 
     def blank(number):
@@ -336,11 +311,11 @@ def skeleton(line, whole=True):
     return re.sub(r"(?<=[\[(]) | (?=[\]),])", "", line).strip()
 
 
-def is_whole(number):
+def is_whole(number: str) -> bool:
     return not re.search(r"[.eE]", number)
 
 
-def array_scales(rows):
+def array_scales(rows: list[str]) -> Iterator[tuple[int, float]]:
     """Yield for each line how many brackets are open at its start, and the scale.
 
     The scale is the largest magnitude in the array that the line is part of, among
@@ -360,7 +335,9 @@ def array_scales(rows):
         yield opened, max(array, default=0.0)
 
 
-def compare_numbers(stored, new, opened, scale, settings):
+def differing_numbers(
+    stored: str, new: str, opened: int, scale: float, settings: Settings
+) -> tuple[tuple[list, list], list[str], float]:
     """Compare the numbers of two lines of one skeleton: (marks, notes, share)."""
     marks, notes, share = ([], []), [], 0.0
     for old, now in zip(*map(NUMBER.finditer, (stored, new)), strict=True):
@@ -382,7 +359,7 @@ def compare_numbers(stored, new, opened, scale, settings):
     return marks, notes, share
 
 
-def text_marks(stored, new):
+def text_marks(stored: str, new: str) -> list[list[tuple[int, int]]]:
     """Spans from the first to the last character in which two lines differ."""
     start = 0
     while start < min(len(stored), len(new)) and stored[start] == new[start]:
@@ -398,7 +375,7 @@ def text_marks(stored, new):
     ]
 
 
-def magnitude(value, scale):
+def magnitude(value: float, scale: float) -> float:
     """What the deviation of a number is relative to.
 
     Itself, the largest in its brackets, or, for a share, what is missing to 1: an
@@ -408,13 +385,13 @@ def magnitude(value, scale):
     return max(abs(value), scale, missing)
 
 
-def last_digit(number):
+def last_digit(number: str) -> float:
     """The unit of the last digit of a number as printed: 0.01 for 1.25."""
     digits, _, exponent = number.lower().partition("e")
     return 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
 
 
-def deviations(runs):
+def deviations(runs: list[list[NotebookNode]]) -> tuple[list[float], int]:
     """Standard deviations of the numbers in several runs' outputs of one cell.
 
     runs: lists of outputs. Returns (deviations, differing): one entry for each number
@@ -433,9 +410,11 @@ def deviations(runs):
     return found, len(rows) - len(like)
 
 
-def scaled_numbers(outputs):
+def scaled_numbers(
+    outputs: list[NotebookNode],
+) -> Iterator[tuple[str, float, float]]:
     """Yield (the words around it, value, magnitude) of each number with a point."""
-    for where, text in parts(outputs).items():
+    for where, text in texts_of(outputs).items():
         rows = lines(text)
         for row, (opened, scale) in zip(rows, array_scales(rows), strict=True):
             for number in NUMBER.finditer(row):

@@ -38,7 +38,8 @@ def axes_rows(ax):
         yield f"text {text.get_text()!r} at {numbers(text.get_position())}"
     for n, line in enumerate(ax.lines, 1):
         yield from xy(f"line {n}{label(line)}", line.get_xydata(), ax)
-    bars = [patch for patch in ax.patches if hasattr(patch, "get_width")]
+    # An ellipse has a width, too, and no box.
+    bars = [patch for patch in ax.patches if hasattr(patch, "get_bbox")]
     if bars:
         corners = [patch.get_bbox().get_points() for patch in bars]
         yield from xy(f"{len(bars)} bars", np.concatenate(corners), ax)

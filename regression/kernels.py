@@ -6,21 +6,24 @@ processes side by side a kernel died at its start, and this is the likely reason
 """
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
 
-try:
-    import tomllib
-except ImportError:  # Python 3.10, where pytest brings tomli
-    import tomli as tomllib
+from regression.project import Project
+
+LONGEST = 90  # bytes of a socket's path before Jupyter's ending: the limit is 103
 
 _folder = tempfile.TemporaryDirectory(prefix="kernels-")
 _numbers = itertools.count()
 
 
-def own_sockets():
-    """Arguments for Jupyter's kernel managers."""
-    return {"transport": "ipc", "ip": f"{_folder.name}/{next(_numbers)}"}
+def own_sockets() -> dict[str, str]:
+    """Arguments for Jupyter's kernel managers; none where the path is too long."""
+    ip = f"{_folder.name}/{next(_numbers)}"
+    if len(os.fsencode(ip)) > LONGEST:
+        return {}  # TCP
+    return {"transport": "ipc", "ip": ip}
 
 
 # What C code writes to stderr reaches a cell's outputs by way of a pipe and a thread,
@@ -53,41 +56,25 @@ if getattr(own, "watch_fd_thread", None) is not None:
 """
 
 
-def setup(root):
-    """Code to run in a kernel before its first cell; it adds no name to the notebook.
-
-    root: the project's folder, whose pyproject.toml may name, in [tool.regression],
-    environment variables to set where they are not (`environment`), and a module that
-    notes the notebook's trainings (`watch`, with `start()` and `take()`).
-    """
+def setup(project: Project) -> str:
+    """Code to run in a kernel before its first cell; it adds no name there."""
     figures = Path(__file__).with_name("figure_data.py").read_text(encoding="utf-8")
-    settings = project(root)
-    given = settings.get("environment", {})
     codes = [
-        f"import os\nos.environ.update({given!r} | os.environ)",
+        f"import os\nos.environ.update({project.environment!r} | os.environ)",
         figures,
         WAIT_FOR_STDERR,
     ]
-    watch = settings.get("watch")
-    if watch:
-        codes.append(f"import {watch}\n{watch}.start()")
+    if project.watch:
+        codes.append(f"import {project.watch}\n{project.watch}.start()")
     return "\n".join(f"exec({code!r}, {{}})" for code in codes)
 
 
-def notes(root):
+def take(project: Project) -> str:
     """An expression for what the project's watch noted since the last call, as JSON.
 
-    {"trainings": [dict, …], "results": {name: number}}; `trainings.py` says what the
-    dicts have. None where the project names no watch.
+    {"trainings": [dict, …], "results": {name: number}, "device": {"name": "cpu(0)",
+    "hardware": text}}; `trainings.py` says what the dicts have.
     """
-    watch = project(root).get("watch")
-    return watch and f"__import__({watch!r}, fromlist=['take']).take()"
-
-
-def project(root):
-    """The table [tool.regression] of the project's pyproject.toml, {} without one."""
-    path = Path(root) / "pyproject.toml"
-    if not path.exists():
-        return {}
-    tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    return tools.get("regression", {})
+    if not project.watch:
+        return "'{}'"
+    return f"__import__({project.watch!r}, fromlist=['take']).take()"

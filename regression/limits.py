@@ -37,7 +37,7 @@ POOLED = {"short": 100, "full": 40}
 COLLAPSED = 1e-6  # log-deviation below which a training counts as not varying
 
 
-def limit(deviation, freedom):
+def limit(deviation: float, freedom: int) -> float:
     """The largest difference of two draws that is no alarm."""
     return _quantile(freedom) * math.sqrt(2) * deviation
 
@@ -47,7 +47,7 @@ def _quantile(freedom):
     return float(stdtrit(freedom, 1 - ALARMS / 2 / COMPARISONS))
 
 
-def pooled(deviations, profile):
+def pooled(deviations: list[tuple[float, int]], profile: str) -> list[dict]:
     """What each of several deviations of a kind is judged by: arguments of `limit`.
 
     deviations: (standard deviation, number of runs), of a training each. It is pooled

@@ -4,16 +4,18 @@
 
 nbval runs the cells. On top of it this plugin compares their outputs by our rules,
 lets no cell pass that was never run, notices a dead kernel within a second, stops a
-notebook at its first exception, and prints a line a notebook. Any nbval project can
-use it that copies this folder. With pytest-xdist, ``-n auto --dist loadfile`` runs
-notebooks side by side, one a core, and one at a time where there is a GPU.
+notebook at its first exception, and prints a line per notebook. With pytest-xdist,
+``-n auto --dist loadfile`` runs notebooks side by side, one a core, and one at a time
+where there is a GPU.
 """
 
 import ast
+import glob
 import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
 
@@ -21,7 +23,18 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbval import kernel, plugin
 
-from regression import compare, kernels, record, report, slices, spread, trainings
+from regression import (
+    compare,
+    kernels,
+    project,
+    record,
+    report,
+    run,
+    slices,
+    spread,
+    tidy,
+    trainings,
+)
 
 
 def pytest_addoption(parser):
@@ -41,7 +54,7 @@ def pytest_configure(config):
     kernel.KernelManager = manage_kernel
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
     if workers:
-        threads = max(1, cores() // int(workers))
+        threads = max(1, run.cores() // int(workers))
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     else:
         config.pluginmanager.register(report.Report(config), "regression-report")
@@ -49,10 +62,6 @@ def pytest_configure(config):
 
 def manage_kernel(**options):
     return KernelManager(**options, **kernels.own_sockets())
-
-
-def cores():
-    return len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -63,11 +72,11 @@ def pytest_xdist_auto_num_workers(config):
     on two cores took half the time that they took one after the other.
     """
     # Two processes on one GPU would fight for its memory.
-    if os.path.exists("/dev/nvidia0"):
+    if glob.glob("/dev/nvidia[0-9]*"):
         return 0
     paths = [Path(arg.split("::")[0]) for arg in config.args]
     notebooks = sum(len(list(p.rglob("*.ipynb"))) if p.is_dir() else 1 for p in paths)
-    workers = min(notebooks, cores())
+    workers = min(notebooks, run.cores())
     return workers if workers > 1 else 0
 
 
@@ -114,7 +123,7 @@ class WatchedKernel(kernel.RunningKernel):
         # With a history, unlike nbval, so that a trailing ";" hides a result.
         return self.kc.execute(cell_input, allow_stdin=allow_stdin, stop_on_error=False)
 
-    def value(self, expression):
+    def value(self, expression: str) -> str:
         """The string that an expression has in the kernel."""
         sent = self.kc.execute("", silent=True, user_expressions={"it": expression})
         while True:
@@ -132,7 +141,7 @@ class Notebook(plugin.IPyNbFile):
     stopped: why the cells that are left are not run; empty as long as they are.
     record: what is stored beside the notebook, `record.py`.
     spread: what was measured of its trainings, from a cell's id, `spread.py`.
-    on_gpu: whether a cell of this run has said that it computes on a GPU.
+    on_gpu: whether the cells so far computed on a GPU, as the project's watch says.
     """
 
     stopped = ""
@@ -155,19 +164,17 @@ class Notebook(plugin.IPyNbFile):
             super().setup()
         finally:
             os.environ["PYTEST_CURRENT_TEST"] = current
-        message = self.kernel.kc.execute(kernels.setup(self.root), silent=True)
+        self.project = project.read(self.config.rootpath)
+        message = self.kernel.kc.execute(kernels.setup(self.project), silent=True)
         self.kernel.await_reply(message, timeout=60)
+        self.profile = self.project.profile(os.environ)
         self.record = record.read(self.path)
         self.spread = spread.read(self.path, self.profile)
-        self.take = kernels.notes(self.root)
 
     @property
-    def root(self):
-        return self.config.rootpath
-
-    @property
-    def profile(self):
-        return os.environ.get(compare.SHORT_PROFILE, "full")
+    def stand_in(self):
+        """The variable that replaces the data, where it is set; else empty."""
+        return self.project.stand_in if self.project.stand_in in os.environ else ""
 
 
 class Failure(Exception):
@@ -220,7 +227,7 @@ class Cell(plugin.IPyNbCell):
         self.user_properties.append(("outcome", self.facts["outcome"]))
         self.user_properties.append(("share of tolerance", self.facts["share"]))
 
-    def stored_faults(self):
+    def stored_faults(self) -> Iterator[str]:
         """Yield what is wrong with the stored cell, before it is run."""
         count = self.cell.execution_count
         if count is None:
@@ -251,7 +258,7 @@ class Cell(plugin.IPyNbCell):
                     'its metadata, "regression": {"why": "…"}, or remove the tag.'
                 )
 
-    def explain(self, error):
+    def explain(self, error: Exception) -> str:
         if isinstance(error, KernelDied):
             return "The kernel died while this cell ran."
         if isinstance(error, plugin.NbCellError):
@@ -262,11 +269,9 @@ class Cell(plugin.IPyNbCell):
     def compare_outputs(self, test, ref, skip_compare=None):
         """nbval's hook for the comparison; what differs goes to `self.differences`."""
         settings = self.settings
-        self.parent.on_gpu |= any(
-            "Computing on gpu" in output.get("text", "") for output in test
-        )
-        if os.environ.get(compare.STAND_IN) and (settings.data or settings.trained):
-            reason = f"depends on the data, and {compare.STAND_IN} is set"
+        stand_in, own = self.parent.stand_in, self.parent.project
+        if stand_in and (settings.data or settings.trained):
+            reason = f"depends on the data, and {stand_in} is set"
             self.facts.update(outcome="left out", reason=reason)
             return True
         if self.parent.profile == "short" and settings.trained:
@@ -279,17 +284,20 @@ class Cell(plugin.IPyNbCell):
                 self.differences = [compare.Difference(where, None, None)]
                 return True
             ref = short[self.cell.id]
-        self.differences, self.facts["share"] = compare.compare(ref, test, settings)
+        self.differences, self.facts["share"] = compare.outputs(
+            ref, tidy.outputs(test, own.benign), settings, own.uncompared
+        )
         self.facts["differences"] = [vars(found) for found in self.differences]
         return True
 
-    def compare_trainings(self):
+    def compare_trainings(self) -> Iterator[str]:
         """Yield what is off in the trainings of this cell, in sentences."""
-        if not self.parent.take:
+        taken = self.parent.kernel.value(kernels.take(self.parent.project))
+        noted = json.loads(taken)
+        self.parent.on_gpu = noted.get("device", {}).get("name", "").startswith("gpu")
+        if self.parent.stand_in or "trainings" not in noted:
             return
-        new = json.loads(self.parent.kernel.value(self.parent.take))["trainings"]
-        if os.environ.get(compare.STAND_IN):
-            return
+        new = noted["trainings"]
         notes = self.parent.record.get("trainings", {}).get(self.parent.profile, {})
         stored = notes.get(self.cell.id, [])
         if len(stored) != len(new):
@@ -309,7 +317,7 @@ class Cell(plugin.IPyNbCell):
             )
             return
         for n, group in enumerate(zip(stored, new, measured, strict=True), 1):
-            for found in trainings.compare(*group):
+            for found in trainings.comparisons(*group):
                 self.facts["share"] = max(self.facts["share"], found.share)
                 if found.words:
                     yield f"training {n}, {found.words}"

@@ -8,47 +8,49 @@ would have stored has to hold on all others; ratios of durations are not looked 
 """
 
 import argparse
-import concurrent.futures
-import multiprocessing
-import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+from tabulate import tabulate
 
-from regression import compare, kernels, record, run, slices, spread, trainings
+from regression import compare, project, record, run, slices, spread, trainings
 
 STORED = "stored"
 KINDS = "beginnings", "outcomes", "printed", "other numbers"
 
 
-def main():
+# From a cell's id its outputs and the notes on its trainings.
+Cells = dict[str, tuple[list, list]]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m regression.portable")
     parser.add_argument("notebooks", nargs="*", type=Path)
-    paths = parser.parse_args().notebooks or sorted(Path("chapters").glob("*.ipynb"))
-    processors = kernels.project(Path.cwd()).get("processors", {})
+    own = project.read(Path.cwd())
+    paths = parser.parse_args().notebooks or own.paths()
     runs = {STORED: {path: stored_cells(path) for path in paths}}
-    for name, cells in run_all(processors, paths):
+    for name, cells in run_all(own, paths):
         runs.setdefault(name, {}).update(cells)
-    rows, faults = [["stored under", "run under", *KINDS, "red cells"]], []
+    rows, faults = [], []
     for one in runs:
-        for other in processors:
+        for other in own.processors:
             if one != other:
-                shares, found = compared(runs[one], runs[other], paths)
+                shares, found = compared(runs[one], runs[other], own)
                 percents = [f"{shares[kind]:.0%}" for kind in KINDS]
-                rows.append([one, other, *percents, str(len(found))])
+                rows.append([one, other, *percents, len(found)])
                 faults += [f"stored under {one}, run under {other}: {f}" for f in found]
-    print("\nThe largest share of a limit that a number used:")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        print("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+    headers = ["stored under", "run under", *KINDS, "off"]
+    print("\nThe largest share of a limit that a number used, and what is off:")
+    print(tabulate(rows, headers, colalign=["left"] * 2 + ["right"] * 5))
     print("\n".join(faults))
-    print(f"{len(rows) - 1 - len(faults)} passed, {len(faults)} failed")
-    return bool(faults)
+    red = sum(row[-1] > 0 for row in rows)
+    print(f"{len(rows) - red} of {len(rows)} pairs are green.")
+    return red > 0
 
 
-def stored_cells(path):
+def stored_cells(path: Path) -> Cells:
     """The outputs and trainings of the short profile, by cell, as they are stored."""
     kept = record.read(path)
     notes = kept["trainings"]["short"]
@@ -59,26 +61,22 @@ def stored_cells(path):
     }
 
 
-def run_all(processors, paths):
+def run_all(
+    own: project.Project, paths: list[Path]
+) -> Iterator[tuple[str, dict[Path, Cells]]]:
     """Yield (processor, {path: cells}) of one run after the other, one a core."""
-    # Not forked: a kernel's sockets are in a folder of the process that starts it.
-    spawned = multiprocessing.get_context("spawn")
-    cores = len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(cores, spawned) as pool:
-        jobs = {
-            pool.submit(new_cells, path, variables): (name, path)
-            for name, variables in processors.items()
-            for path in paths
-        }
-        for job in concurrent.futures.as_completed(jobs):
-            name, path = jobs[job]
-            print(f"ran {path.name} {name}", flush=True)
-            yield name, {path: job.result()}
+    jobs = {
+        (name, path): (path, own.short | spread.USUAL | variables, own)
+        for name, variables in own.processors.items()
+        for path in paths
+    }
+    for (name, path), cells in spread.in_parallel(new_cells, jobs):
+        print(f"ran {path.name} {name}", flush=True)
+        yield name, {path: cells}
 
 
-def new_cells(path, variables):
-    profile = {compare.SHORT_PROFILE: "short"}
-    done = run.run(path, profile | spread.USUAL | variables)
+def new_cells(path: Path, environment: dict[str, str], own: project.Project) -> Cells:
+    done = run.cells(nbformat.read(path, as_version=4), path, environment, own)
     cells = {}
     for cell in done.notebook.cells:
         if cell.cell_type == "code":
@@ -87,14 +85,14 @@ def new_cells(path, variables):
     return cells
 
 
-def compared(stored, new, paths):
+def compared(
+    stored: dict[Path, Cells], new: dict[Path, Cells], own: project.Project
+) -> tuple[dict[str, float], list[str]]:
     """(the largest share used by kind, what is off in sentences) of two runs."""
     shares, faults = dict.fromkeys(KINDS, 0.0), []
-    for path in paths:
-        notebook, measured = (
-            nbformat.read(path, as_version=4),
-            spread.read(path, "short"),
-        )
+    for path in stored:
+        notebook = nbformat.read(path, as_version=4)
+        measured = spread.read(path, "short")
         for cell in notebook.cells:
             if cell.cell_type != "code":
                 continue
@@ -106,7 +104,9 @@ def compared(stored, new, paths):
             if settings.trained:
                 kind, settings.spread = "printed", measured.printed(cell.id, code)
             old, now = stored[path][cell.id], new[path][cell.id]
-            differences, share = compare.compare(old[0], now[0], settings)
+            differences, share = compare.outputs(
+                old[0], now[0], settings, own.uncompared
+            )
             shares[kind] = max(shares[kind], share)
             words = list(map(str, differences))
             spreads = measured.trainings(cell.id, code, len(old[1]))
@@ -117,7 +117,7 @@ def compared(stored, new, paths):
                 words.append("the spread was measured for other code: make spread")
                 spreads = []
             for group in zip(old[1], now[1], spreads, strict=False):
-                for found in trainings.compare(*group):
+                for found in trainings.comparisons(*group):
                     kind = "outcomes" if found.outcome else "beginnings"
                     shares[kind] = max(shares[kind], found.share)
                     words += [found.words] if found.words else []

@@ -10,17 +10,20 @@ The digests cover the other two parts as well, so nothing here can be edited unn
 import ast
 import hashlib
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from regression import slices
 
 
-def path_of(notebook):
+def path_of(notebook: Path) -> Path:
     return notebook.with_suffix(".record.json")
 
 
-def read(notebook):
+def read(notebook: Path) -> dict:
     """The record of a notebook's path, {} where there is none."""
     path = path_of(notebook)
     if not path.exists():
@@ -31,7 +34,9 @@ def read(notebook):
     return record
 
 
-def text_of(notebook, short, trainings):
+def text_of(
+    notebook: NotebookNode, short: dict[str, list], trainings: dict[str, dict]
+) -> str:
     """The content of the record for a notebook that has just run.
 
     short: the outputs of the short profile by cell. trainings: the notes on trainings
@@ -47,12 +52,12 @@ def text_of(notebook, short, trainings):
     return json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def digest(content):
+def digest(content: object) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_digest(source):
+def code_digest(source: str) -> str:
     """The digest of what a cell does: comments and layout give no other outputs."""
     try:
         return digest([ast.dump(statement) for statement in slices.statements(source)])
@@ -60,7 +65,7 @@ def code_digest(source):
         return digest(source)
 
 
-def faults(record, cell):
+def faults(record: dict, cell: NotebookNode) -> Iterator[str]:
     """Yield what a cell's digests say against what is stored, in sentences."""
     if cell.id not in record.get("digests", {}):
         yield "It is not in the notebook's record. Run make refresh."

@@ -4,6 +4,8 @@ import html
 import json
 from pathlib import Path
 
+from tabulate import tabulate
+
 OUTCOMES = ("compared", "tolerated", "left out", "not run", "failed")
 
 
@@ -74,15 +76,8 @@ class Report:
         if not self.cells:
             return
         header = ["notebook", "time", *OUTCOMES, "worst share of its tolerance"]
-        table = [header, *self.rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(header))]
         terminalreporter.section("regression")
-        for row in table:
-            line = row[0].ljust(widths[0])
-            line += "".join(
-                f"  {c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)
-            )
-            terminalreporter.write_line(line)
+        terminalreporter.write_line(self.table(header, "plain"))
         for line in self.left_out():
             terminalreporter.write_line(line)
         if self.config.option.regression_summary:
@@ -90,9 +85,12 @@ class Report:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.markdown(header), encoding="utf-8")
 
-    def markdown(self, header):
-        table = [header, ["---"] + ["---:"] * (len(header) - 1), *self.rows()]
-        blocks = ["## Notebooks", "\n".join(f"| {' | '.join(row)} |" for row in table)]
+    def table(self, header: list[str], form: str) -> str:
+        alignment = ["left"] + ["right"] * (len(header) - 1)
+        return tabulate(self.rows(), header, form, colalign=alignment)
+
+    def markdown(self, header: list[str]) -> str:
+        blocks = ["## Notebooks", self.table(header, "pipe")]
         blocks += [f"- {line}" for line in self.left_out()]
         for cell in self.cells.values():
             if cell["outcome"] == "failed":

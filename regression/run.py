@@ -4,55 +4,62 @@ import json
 import os
 import subprocess
 import time
-import typing
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
-from nbval.plugin import coalesce_streams
 from tqdm import tqdm
 
-from regression import compare, kernels
+from regression import kernels, tidy
+from regression.project import Project
 
 # Run in the notebook's kernel after its last cell.
-WHERE = """
-import importlib.metadata, json, platform, utils
-names = {dist.metadata["Name"] for dist in importlib.metadata.distributions()}
-device, gpus = str(utils.try_gpu()), {}
-if device.startswith("gpu"):
-    from utils.cuda import ask_driver
-    gpus = {f"gpu({gpu.index})": gpu.name for gpu in ask_driver().gpus}
-print(json.dumps({
-    "device": device,
-    "processor": gpus.get(device),
-    "packages": {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name)
-        for name in ("mxnet", "mxnet-cu112", "numpy", "matplotlib") if name in names
-    },
-}))
+VERSIONS = """
+import importlib.metadata, json, platform
+names = {{dist.metadata["Name"] for dist in importlib.metadata.distributions()}}
+print(json.dumps({{"python": platform.python_version()}} | {{
+    name: importlib.metadata.version(name) for name in {names!r} if name in names
+}}))
 """
 
 
-class Run(typing.NamedTuple):
+class Run(NamedTuple):
     """A notebook that has run.
 
     notebook: with its new outputs, in the form in which they are stored.
     seconds: how long its cells took.
-    where: the device and the packages that it ran with.
-    notes: from a cell's id, what the project's watch noted of it, where it did.
+    packages: name: version of Python and of the packages that the project names.
+    device: {"name", "hardware"}, as the project's watch says, {} without one.
+    notes: from a cell's id, {"trainings", "results"}, where there are any.
     """
 
     notebook: nbformat.NotebookNode
     seconds: float
-    where: dict
-    notes: dict
+    packages: dict[str, str]
+    device: dict[str, str]
+    notes: dict[str, dict]
 
 
-def run(path, environment):
-    """Run a notebook in a fresh kernel with these additional environment variables."""
-    notebook = nbformat.read(path, as_version=4)
+def cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cells(
+    notebook: nbformat.NotebookNode,
+    path: Path,
+    environment: dict[str, str],
+    own: Project,
+) -> Run:
+    """Run a notebook's cells in a fresh kernel, in the folder of `path`.
+
+    environment: additional variables. The notebook itself gets the new outputs.
+    """
     manager = AsyncKernelManager(
         kernel_name=CURRENT_ENV_KERNEL_NAME,
         kernel_spec_manager=NbvalKernelspecManager(),
@@ -65,12 +72,12 @@ def run(path, environment):
         record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
     )
-    root, notes = Path.cwd(), {}
-    take = kernels.notes(root)
+    take = f"print({kernels.take(own)})"
+    notes, device = {}, {}
     with client.setup_kernel(
         env={**os.environ, **environment}, stderr=subprocess.DEVNULL, cleanup_kc=True
     ):
-        aside(client, kernels.setup(root))
+        aside(client, kernels.setup(own))
         count, seconds = 0, 0.0
         # On a terminal only: a log has no use for it.
         bar = tqdm(
@@ -82,16 +89,15 @@ def run(path, environment):
                 start = time.perf_counter()
                 client.execute_cell(cell, index, execution_count=count)
                 seconds += time.perf_counter() - start
-                if take:
-                    noted = json.loads(aside(client, f"print({take})").splitlines()[-1])
-                    if any(noted.values()):
-                        notes[cell.id] = noted
-        where = json.loads(aside(client, WHERE).splitlines()[-1])
+                noted = json.loads(aside(client, take).splitlines()[-1])
+                device = noted.pop("device", {})
+                if any(noted.values()):
+                    notes[cell.id] = noted
+        versions = aside(client, VERSIONS.format(names=own.packages))
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
-            cell.outputs = list(map(tidy, coalesce_streams(cell.outputs)))
-            cell.outputs = [output for output in cell.outputs if output]
+            cell.outputs = tidy.outputs(cell.outputs, own.benign)
     notebook.metadata = {
         "kernelspec": {
             "display_name": "Python 3 (ipykernel)",
@@ -106,34 +112,14 @@ def run(path, environment):
             if key not in ("kernelspec", "language_info", "widgets")
         },
     }
-    return Run(notebook, seconds, where, notes)
+    packages = json.loads(versions.splitlines()[-1])
+    return Run(notebook, seconds, packages, device, notes)
 
 
-def aside(client, code):
+def aside(client: NotebookClient, code: str) -> str:
     """What `code` prints in the notebook's kernel, in a namespace of its own."""
     cell = nbformat.v4.new_code_cell(f"exec({code!r}, {{}})")
     client.nb.cells.append(cell)
     client.execute_cell(cell, len(client.nb.cells) - 1, store_history=False)
     client.nb.cells.pop()
     return "".join(out.text for out in cell.outputs if out.get("name") == "stdout")
-
-
-def tidy(output):
-    """The output as it is stored: without progress bars, widgets and their like."""
-    if output.output_type == "stream" and output.name == "stderr":
-        output.text = compare.without_progress(output.text)
-        return output if output.text else None
-    if "data" in output:
-        output.data.pop(compare.WIDGET, None)
-        output.metadata.pop("needs_background", None)
-    return output
-
-
-def without_pictures(outputs):
-    """The outputs with no bytes in those pictures that are compared by their data."""
-    for output in outputs:
-        if compare.FIGURE in output.get("metadata", {}):
-            for mime in output.data:
-                if mime.startswith("image/"):
-                    output.data[mime] = ""
-    return outputs

@@ -10,11 +10,12 @@ import builtins
 import hashlib
 
 from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
 
 _IMPORTS = ast.Import, ast.ImportFrom
 
 
-def digest(notebook, cell_id):
+def digest(notebook: NotebookNode, cell_id: str) -> str:
     """A digest of the code that leads to the cell `cell_id`, itself included."""
     codes = [(c.id, c.source) for c in notebook.cells if c.cell_type == "code"]
     last = [name for name, _ in codes].index(cell_id)
@@ -35,7 +36,7 @@ def digest(notebook, cell_id):
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
 
-def statements(source):
+def statements(source: str) -> list[ast.stmt]:
     """The statements of a cell, with IPython's own lines as the calls that they are."""
     return ast.parse(TransformerManager().transform_cell(source)).body
 

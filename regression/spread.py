@@ -16,14 +16,15 @@ import concurrent.futures
 import json
 import math
 import multiprocessing
-import os
 import statistics
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
-from regression import compare, kernels, limits, run, slices, trainings
+from regression import compare, limits, project, run, slices, tidy, trainings
 
 FOLDER = Path("_build/spread")  # one file for each run, kept for the next time
 ROUNDINGS = 14  # runs of the short profile that differ in rounding only
@@ -40,10 +41,10 @@ class Spread:
     as arguments of `limits.limit`. beginnings: by cell, as in NAME.spread.json.
     """
 
-    def __init__(self, cells, beginnings):
+    def __init__(self, cells: dict[str, dict], beginnings: dict[str, dict]):
         self.cells, self.beginnings = cells, beginnings
 
-    def printed(self, cell, code):
+    def printed(self, cell: str, code: str) -> float:
         """By how much the numbers that a cell prints may differ, relative to scale.
 
         A cell whose code has changed since, such as a plot, gets the largest of all.
@@ -54,7 +55,7 @@ class Spread:
         found = [limits.limit(**measured["printed"]) for measured in cells]
         return max(found, default=0.0)
 
-    def trainings(self, cell, code, count):
+    def trainings(self, cell: str, code: str, count: int) -> list[dict] | None:
         """For each training of a cell what `trainings.compare` takes as its spread.
 
         None where it was measured for other code.
@@ -71,11 +72,11 @@ class Spread:
         ]
 
 
-def path_of(notebook):
+def path_of(notebook: Path) -> Path:
     return notebook.with_suffix(".spread.json")
 
 
-def read(notebook, profile):
+def read(notebook: Path, profile: str) -> Spread:
     """The `Spread` of a notebook's path; all notebooks beside it are pooled."""
     files = {
         path.name: json.loads(path.read_text(encoding="utf-8"))
@@ -85,7 +86,7 @@ def read(notebook, profile):
     measured = {
         (file, name): cell
         for file, content in files.items()
-        for name, cell in content[profile].items()
+        for name, cell in content.get(profile, {}).items()
     }
     printed = [(cell["printed"], cell["runs"]) for cell in measured.values()]
     judged = dict(zip(measured, limits.pooled(printed, profile), strict=True))
@@ -114,25 +115,33 @@ def read(notebook, profile):
     return Spread(cells, files.get(own, {}).get("short", {}))
 
 
-def log_deviation(values):
+def log_deviation(values: list[float]) -> float:
     return statistics.stdev(map(math.log, values))
 
 
-def variations(settings, profile):
-    """name: environment, of the runs that vary one thing."""
-    kind, count = ("rounding", ROUNDINGS) if profile == "short" else ("seed", SEEDS)
+def variations(own: project.Project, profile: str) -> dict[str, dict[str, str]]:
+    """name: environment, of the runs of a profile that vary one thing."""
     named = {"as it is": {}}
-    if profile == "short":
-        for name, variables in settings.get("processors", {}).items():
+    if profile == "full":
+        kind, variable, count = "seed", own.seed, SEEDS
+    else:
+        kind, variable, count = "rounding", own.rounding, ROUNDINGS
+        for name, variables in own.processors.items():
             if variables.items() - USUAL.items():  # else it is no other processor
                 named[f"processor {name}"] = variables
-    if kind in settings:
+    if variable:
         for n in range(1, count + 1):
-            named[f"{kind} {n}"] = {settings[kind]: str(n)}
+            named[f"{kind} {n}"] = {variable: str(n)}
     return named
 
 
-def measure(path, profile, name, environment):
+def measure(
+    path: Path,
+    profile: str,
+    name: str,
+    environment: dict[str, str],
+    own: project.Project,
+) -> dict:
     """Run a notebook with one variation, and keep what depends on its trainings."""
     target = FOLDER / profile / path.stem / f"{name}.json"
     notebook = nbformat.read(path, as_version=4)
@@ -145,13 +154,12 @@ def measure(path, profile, name, environment):
             if content["trainings"]
         ):
             return kept
-    environment = {compare.SHORT_PROFILE: profile} | USUAL | environment
-    done = run.run(path, environment)
+    done = run.cells(notebook, path, USUAL | environment, own)
     cells = {}
     for cell in done.notebook.cells:
         if cell.id in done.notes or trained(cell):
             notes = done.notes.get(cell.id, {"trainings": [], "results": {}})
-            outputs = run.without_pictures(cell.outputs)
+            outputs = tidy.without_pictures(cell.outputs)
             code = slices.digest(done.notebook, cell.id)
             cells[cell.id] = {"code": code, **notes, "outputs": outputs}
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,11 +170,11 @@ def measure(path, profile, name, environment):
     return cells
 
 
-def trained(cell):
+def trained(cell: NotebookNode) -> bool:
     return bool(cell.metadata.get("regression", {}).get("trained"))
 
 
-def summary(runs):
+def summary(runs: dict[str, dict]) -> dict[str, dict]:
     """What NAME.spread.json has of one profile, from the runs' cells by name."""
     base = runs["as it is"]
     found = {}
@@ -188,7 +196,7 @@ def summary(runs):
     return found
 
 
-def measured_training(notes):
+def measured_training(notes: list[dict]) -> dict[str, dict]:
     """Deviations of the facts of a training's beginning, and all of its outcomes.
 
     Runs with other seeds begin differently: there the deviations mean nothing.
@@ -208,7 +216,7 @@ def measured_training(notes):
     return {"beginning": beginning, "outcome": outcome}
 
 
-def round_up(deviation):
+def round_up(deviation: float) -> float:
     """Two digits, for these are estimates, and the file is read by people."""
     if not deviation:
         return 0.0
@@ -216,7 +224,7 @@ def round_up(deviation):
     return float(f"{math.ceil(deviation / unit) * unit:.2g}")
 
 
-def distinct(runs):
+def distinct(runs: dict[str, dict]) -> dict[str, dict]:
     """The runs without those that repeat another to the last digit."""
     seen, found = set(), {}
     for name, cells in runs.items():
@@ -228,7 +236,7 @@ def distinct(runs):
     return found
 
 
-def results(runs):
+def results(runs: dict[str, dict]) -> dict[str, list[float]]:
     """name: values of the run as it is and of those with other seeds."""
     found = {}
     for name, cells in runs.items():
@@ -241,7 +249,7 @@ def results(runs):
     return found
 
 
-def glued(outputs):
+def glued(outputs: list[NotebookNode]) -> dict[str, float]:
     """name: number of the values that a cell stores by `glue` of MyST-NB."""
     found = {}
     for output in outputs:
@@ -254,52 +262,48 @@ def glued(outputs):
     return found
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regression.spread")
     parser.add_argument("notebooks", nargs="*", type=Path)
+    own = project.read(Path.cwd())
     paths = parser.parse_args().notebooks or [
         path
-        for path in sorted(Path("chapters").glob("*.ipynb"))
+        for path in own.paths()
         if any(trained(cell) for cell in nbformat.read(path, as_version=4).cells)
     ]
-    settings = kernels.project(Path.cwd())
     jobs = {
-        (path, profile, name): environment
-        for profile in ("short", "full")
-        for name, environment in variations(settings, profile).items()
+        (path, profile, name): (path, profile, name, variables | environment, own)
+        for profile, variables in own.profiles().items()
+        for name, environment in variations(own, profile).items()
         for path in paths
     }
-    done = in_parallel(jobs)
+    done = dict(in_parallel(measure, jobs))
     for path in paths:
         content = {"runs": {}}
-        for profile in "short", "full":
-            runs = {
-                name: done[path, profile, name]
-                for name in variations(settings, profile)
-            }
+        for profile in own.profiles():
+            names = variations(own, profile)
+            runs = {name: done[path, profile, name] for name in names}
             content["runs"][profile] = list(runs)
             content[profile] = summary(distinct(runs))
-        content["seeds"] = results(runs)
+            if profile == "full":
+                content["seeds"] = results(runs)
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         path_of(path).write_text(text, encoding="utf-8")
         print(f"{path_of(path)}: written.")
 
 
-def in_parallel(jobs):
-    """Carry out `measure` for each job, one a core: the cells by job."""
+def in_parallel(function: Callable, jobs: dict[Any, tuple]) -> Iterator[tuple]:
+    """Call `function` with each job's arguments, one a core: yield (name, result)."""
     # Not forked: a kernel's sockets are in a folder of the process that starts it.
     spawned = multiprocessing.get_context("spawn")
-    cores = len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(cores, spawned) as pool:
-        futures = {pool.submit(measure, *job, env): job for job, env in jobs.items()}
+    with concurrent.futures.ProcessPoolExecutor(run.cores(), spawned) as pool:
+        futures = {pool.submit(function, *job): name for name, job in jobs.items()}
         try:
-            return {
-                futures[future]: future.result()
-                for future in concurrent.futures.as_completed(futures)
-            }
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], future.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

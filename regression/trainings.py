@@ -15,7 +15,8 @@ All but the last three are its beginning, which every processor has to repeat.
 """
 
 import math
-import typing
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from regression import limits
 
@@ -27,7 +28,7 @@ EXACT = {
 OUTCOMES = "late loss", "test loss", "test error"
 
 
-class Fact(typing.NamedTuple):
+class Fact(NamedTuple):
     """One number of a beginning; floor: its smallest limit, relative to `scale`."""
 
     name: str
@@ -36,7 +37,7 @@ class Fact(typing.NamedTuple):
     floor: float = limits.FLOAT32
 
 
-def beginning(training):
+def beginning(training: dict) -> Iterator[Fact]:
     """Yield the facts of a training's beginning in the order in which they arise."""
     parameters = training.get("parameters", ())
     # Where a training goes on, a bias before the layer has learned nothing but noise.
@@ -68,7 +69,7 @@ def beginning(training):
         yield Fact(f"step {n}, loss", loss, abs(loss) or 1.0)
 
 
-class Comparison(typing.NamedTuple):
+class Comparison(NamedTuple):
     """What was found of one fact: `words` is a sentence where it is off, else empty."""
 
     words: str
@@ -76,7 +77,7 @@ class Comparison(typing.NamedTuple):
     outcome: bool = False  # whether it is one, and no part of the beginning
 
 
-def compare(stored, new, spread):
+def comparisons(stored: dict, new: dict, spread: dict) -> Iterator[Comparison]:
     """Yield a `Comparison` for each fact of a training.
 
     spread: what was measured of it, as `spread.py` stores it, or {}.
@@ -103,7 +104,7 @@ def compare(stored, new, spread):
         if other.value != fact.value:  # so that two infinite ones are equal
             scale = math.sqrt(fact.scale * other.scale)
             off = abs(other.value - fact.value) / scale
-        yield comparison(fact.name, fact.value, other.value, allowed, off)
+        yield compared(fact.name, fact.value, other.value, allowed, off)
     for name in OUTCOMES:
         if stored[name] is None or new[name] is None:
             if stored[name] != new[name]:
@@ -119,11 +120,13 @@ def compare(stored, new, spread):
                 # What is not above 0 has no logarithm, and is no loss.
                 positive = min(values) > 0
                 off = abs(math.log(values[1] / values[0])) if positive else math.inf
-            found = comparison(name, stored[name], new[name], allowed, off)
+            found = compared(name, stored[name], new[name], allowed, off)
             yield found._replace(outcome=True)
 
 
-def comparison(name, stored, new, allowed, off):
+def compared(
+    name: str, stored: float, new: float, allowed: float, off: float
+) -> Comparison:
     """off: by how much the two differ, relative; `allowed` is the limit."""
     if off <= allowed or math.isnan(stored) and math.isnan(new):
         return Comparison("", off / allowed if off <= allowed else 0.0)

@@ -10,13 +10,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from regression import compare, record, run, slices, spread, trainings
+from regression import project, record, run, slices, spread, trainings
 
-CHAPTERS = Path(__file__).parents[1] / "chapters"
+ROOT = Path(__file__).parents[1]
+CHAPTERS, PROJECT = ROOT / "chapters", project.read(ROOT)
 
 pytestmark = pytest.mark.skipif(
-    compare.STAND_IN in os.environ,
-    reason=f"{compare.STAND_IN} is set, and the stored trainings are on the real data",
+    PROJECT.stand_in in os.environ,
+    reason=f"{PROJECT.stand_in} is set, and the stored trainings are on the real data",
 )
 
 # The beginning is what is compared here, so the rest of the short profile is left out.
@@ -132,7 +133,7 @@ def changed(cells, edits):
 
 
 def notebook_of(path, plan):
-    """A notebook that trains once for each mistake, and once without one."""
+    """A notebook that trains once per mistake, and once without one."""
     stored = nbformat.read(path, as_version=4)
     sources = {cell.id: cell.source for cell in stored.cells}
     names = [*plan["cells"], plan["train"]]
@@ -147,14 +148,12 @@ def notebook_of(path, plan):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found():
     """(chapter, mistake): what the comparison says of the training, in sentences."""
     words = {}
     for chapter, plan in ("gluon", GLUON), ("lenet", LENET):
         path = CHAPTERS / f"batch-norm-{chapter}.ipynb"
-        copy = tmp_path_factory.mktemp("mistakes") / "mistakes.ipynb"
-        nbformat.write(notebook_of(path, plan), copy)
-        done = run.run(copy, {compare.SHORT_PROFILE: "short"})
+        done = run.cells(notebook_of(path, plan), path, PROJECT.short, PROJECT)
         cell = plan["train"]
         (stored,) = record.read(path)["trainings"]["short"][cell]
         code = slices.digest(nbformat.read(path, as_version=4), cell)
@@ -162,7 +161,7 @@ def found(tmp_path_factory):
         for number, mistake in enumerate([*plan["mistakes"], None]):
             (new,) = done.notes[f"m{number}"]["trainings"]
             new |= {name: stored[name] for name in ENDS}
-            comparisons = trainings.compare(stored, new, measured)
+            comparisons = trainings.comparisons(stored, new, measured)
             words[chapter, mistake] = [c.words for c in comparisons if c.words]
     return words
 

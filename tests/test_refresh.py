@@ -3,14 +3,18 @@
 import base64
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from regression import record
+from regression import refresh as refresh_module
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,30 +32,43 @@ EPOCHS = "{'short': 1}.get(os.environ.get('BN_PROFILE'), 10)"
 # In a test, anything passes for notes on a training.
 WATCHER = """
 import json
-found = None
+found = []
 def start():
-    global found
-    found = []
+    pass
 def take():
-    noted = {"trainings": found[:], "results": {}}
+    where = {"name": "gpu(0)", "hardware": "Tesla T4"}
+    noted = {"trainings": found[:], "results": {}, "device": where}
     found.clear()
     return json.dumps(noted)
+"""
+SETTINGS = """
+[tool.regression]
+code = ["lib"]
+packages = ["numpy"]
+stand-in = "BN_STANDIN"
+short = { BN_PROFILE = "short" }
 """
 
 
 @pytest.fixture
 def repository(tmp_path):
-    """A folder under git with a committed `utils` that has what refresh needs."""
-    (tmp_path / "utils").mkdir()
-    (tmp_path / "utils/__init__.py").write_text("def try_gpu():\n    return 'cpu(0)'\n")
+    """A folder under git with committed code and a project's settings."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/part.py").write_text("one = 1\n")
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     commit(tmp_path)
     return tmp_path
 
 
+def watch(folder):
+    (folder / "pyproject.toml").write_text(f'{SETTINGS}watch = "watcher"\n')
+    (folder / "watcher.py").write_text(WATCHER)
+
+
 def commit(folder):
     name = ["-c", "user.name=n", "-c", "user.email=e"]
-    for command in (["add", "utils"], [*name, "commit", "-q", "-m", "Change"]):
+    for command in (["add", "lib"], [*name, "commit", "-q", "-m", "Change"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
 
 
@@ -67,16 +84,23 @@ def write(folder, cells, metadata=None):
 
 
 def refresh(folder, **environment):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("BN_", "PYTEST_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "regression.refresh", "chapter.ipynb"],
+        COMMAND,
         cwd=folder,
-        env={**env, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", **environment},
+        env=environment_of(folder) | environment,
         capture_output=True,
         text=True,
         timeout=600,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+COMMAND = [sys.executable, "-m", "regression.refresh", "chapter.ipynb"]
+
+
+def environment_of(folder):
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("BN_", "PYTEST_"))}
+    return own | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
 
 
 def test_stores_what_readers_see_and_nothing_that_changes(repository):
@@ -97,7 +121,10 @@ def test_stores_what_readers_see_and_nothing_that_changes(repository):
             provenance["date"] in line["source"][0] and "seed: 7" in line["source"][0]
         )
     assert first == second and kept == record.path_of(path).read_bytes()
-    assert provenance["seed"] == [7] and provenance["device"] == "cpu(0)"
+    assert provenance["seed"] == [7] and set(provenance["packages"]) == {
+        "python",
+        "numpy",
+    }
     counts = [cell["execution_count"] for cell in first["cells"]]
     assert counts == [1, 2, 3, 4]
     _, progress, figure, widget = (cell["outputs"] for cell in first["cells"])
@@ -110,13 +137,7 @@ def test_stores_what_readers_see_and_nothing_that_changes(repository):
 def test_a_run_on_a_gpu_names_it_and_keeps_the_time_of_the_cpu(repository):
     path = write(repository, ["1 + 1"])
     assert refresh(repository)[0] == 0
-    driver = "from types import SimpleNamespace as new\n"
-    driver += "gpu = new(index=0, name='Tesla T4')\n"
-    driver += "def ask_driver():\n    return new(gpus=[gpu])\n"
-    (repository / "utils/cuda.py").write_text(driver)
-    code = "def try_gpu():\n    return 'gpu(0)'\n"
-    (repository / "utils/__init__.py").write_text(code)
-    commit(repository)
+    watch(repository)
     code, log = refresh(repository)
     assert code == 0, log
     notebook = nbformat.read(path, as_version=4)
@@ -150,8 +171,7 @@ def test_records_no_bytes_of_pictures_that_are_compared_by_their_data(repository
 
 
 def test_records_the_notes_of_both_profiles(repository):
-    (repository / "pyproject.toml").write_text('[tool.regression]\nwatch = "watcher"\n')
-    (repository / "watcher.py").write_text(WATCHER)
+    watch(repository)
     cells = ["import watcher", f"import os\nwatcher.found.append({EPOCHS})", "1 + 1"]
     path = write(repository, cells)
     code, output = refresh(repository)
@@ -177,8 +197,8 @@ def test_prints_what_changes_before_it_writes(repository):
 @pytest.mark.parametrize(
     "cells, metadata, words",
     [
-        (["1 + 1", "1 / 0"], None, ["a cell failed", "ZeroDivisionError"]),
-        (["1 + 1", "import os; os._exit(1)"], None, ["a cell failed", "died"]),
+        (["1 + 1", "1 / 0"], None, ["A cell failed", "ZeroDivisionError"]),
+        (["1 + 1", "import os; os._exit(1)"], None, ["A cell failed", "died"]),
         (
             ["import os", f"print({EPOCHS}, 'epochs')"],
             None,
@@ -209,8 +229,75 @@ def test_refuses_uncommitted_code_and_anything_but_full_training(repository):
     for switch in "BN_PROFILE", "BN_STANDIN":
         code, output = refresh(repository, **{switch: "1"})
         assert code == 1 and f"but {switch} is set. Unset it" in output
-    (repository / "utils/new.py").write_text("x = 1\n")
+    (repository / "lib/new.py").write_text("x = 1\n")
     code, output = refresh(repository)
     assert code == 1
-    assert "utils has changes" in output and "utils/new.py" in output
+    assert "lib has changes" in output and "lib/new.py" in output
     assert path.read_bytes() == before
+
+
+# What a cell does to the notebook while refresh runs it.
+SAVE = """
+import json
+from pathlib import Path
+path = Path("chapter.ipynb")
+notebook = json.loads(path.read_text())
+notebook["cells"][0]["source"] = "'written meanwhile'"
+path.write_text(json.dumps(notebook))
+"""
+
+
+def test_what_is_saved_while_it_runs_is_kept(repository):
+    path = write(repository, ["'before'", SAVE])
+    code, output = refresh(repository)
+    assert code == 1 and "written meanwhile" in path.read_text()
+    assert "Somebody saved it while it ran, and what was saved would be lost" in output
+    assert sorted(p.name for p in repository.glob("chapter*")) == ["chapter.ipynb"]
+
+
+def test_ctrl_c_leaves_everything_as_it_was(repository):
+    path = write(
+        repository, ["open('started', 'w').close()", "import time; time.sleep(60)"]
+    )
+    before = path.read_bytes()
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=repository,
+        env=environment_of(repository),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (repository / "started").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == "chapter.ipynb: interrupted, nothing is written."
+    assert "Traceback" not in errors
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in repository.glob("chapter*")) == ["chapter.ipynb"]
+
+
+def test_a_full_disk_leaves_everything_as_it_was(repository):
+    path = write(repository, ["print('x' * 30_000)"])
+    before = path.read_bytes()
+    done = subprocess.run(
+        COMMAND,
+        cwd=repository,
+        env=environment_of(repository),
+        # No file may get larger than this, which looks like a disk without room.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "nothing is written.\n[Errno 27] File too large" in done.stdout
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in repository.glob("chapter*")) == ["chapter.ipynb"]
+
+
+def test_seeds_are_what_the_code_passes_to_seed():
+    codes = ["SEED = 42\nrandom.seed(SEED)", "%time f(1)\nseed(SEED + 1)\nseed(time())"]
+    cells = [nbformat.v4.new_code_cell(code) for code in codes]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    assert refresh_module.seeds(notebook) == [42, 43]

@@ -7,6 +7,7 @@ its copy.
 
 import collections
 import copy
+import fnmatch
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from regression import compare, plugin, record, refresh, slices, spread
+from regression import plugin, project, record, refresh, run, slices, spread
 
 ROOT = Path(__file__).parents[1]
 # Seconds: a run that waits for this much longer one fails itself.
@@ -87,25 +88,45 @@ def good(tmp_path_factory):
             cell.metadata.regression = METADATA[name]
         cells.append(cell)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    (path.parent / "pyproject.toml").write_text(PROFILES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(compare.SHORT_PROFILE, raising=False)
-        assert refresh.refresh(path)
+        patch.delenv("BN_PROFILE", raising=False)
+        refresh.refresh(path, project.read(path.parent))
     return nbformat.read(path, as_version=4), record.read(path)["short"]
 
 
+# A project's watch, for which anything that a notebook appends is a training.
+WATCHER = """
+import json
+found, device = [], "cpu(0)"
+def start():
+    pass
+def take():
+    where = {"name": device, "hardware": "a test"}
+    noted = json.dumps({"trainings": found, "results": {}, "device": where})
+    found.clear()
+    return noted
+"""
+PROFILES = """
+[tool.regression]
+stand-in = "BN_STANDIN"
+short = { BN_PROFILE = "short" }
+"""
 PYTEST = "-m pytest -p regression.plugin --nbval --nbval-current-env".split()
 Run = collections.namedtuple("Run", "code output faults folder")
 
 
 def regression_run(folder, *options, program=PYTEST, **environment):
     """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
-    switches = (
-        compare.SHORT_PROFILE,
-        compare.STAND_IN,
-        "OMP_NUM_THREADS",
-        "PYTEST_XDIST_WORKER_COUNT",
-    )
-    env = {k: v for k, v in os.environ.items() if k not in switches}
+    switches = "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER_COUNT"
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in switches and not name.startswith("BN_")
+    }
+    settings = folder / "pyproject.toml"
+    if not settings.exists():
+        settings.write_text(PROFILES)
     done = subprocess.run(
         [sys.executable, *program, "--rootdir=.", "--junitxml=junit.xml"]
         + ["--color=no", f"--nbval-cell-timeout={FOREVER}"]
@@ -527,7 +548,7 @@ def test_summary_shows_both_sides_with_the_numbers_marked(faulty):
     assert "<b>0.746</b>" in row and "off by 0.066" in row
     assert "### faults_0.ipynb, cell 3 (train)" in summary
     assert re.search(
-        r"^\| another_seed.ipynb \| \d+ s \| 3 \| 1 \| 0 \|", summary, re.M
+        r"^\| another_seed.ipynb +\| +\d+ s \| +3 \| +1 \| +0 \|", summary, re.M
     )
 
 
@@ -541,15 +562,16 @@ def test_shows_the_share_of_the_tolerance_that_was_used(good, tmp_path):
     assert 'name="outcome" value="tolerated"' in (tmp_path / "junit.xml").read_text()
 
 
-def test_gpu_has_settings_of_its_own(good, tmp_path):
+def test_gpu_has_settings_of_its_own(tmp_path):
+    settings = '[tool.regression]\nwatch = "watcher"\n'
+    (tmp_path / "pyproject.toml").write_text(settings)
+    (tmp_path / "watcher.py").write_text(WATCHER)
     for device in "cpu", "gpu":
-        notebook = copy.deepcopy(good[0])
-        more("imports", f'print("Computing on {device}(0): …")')(notebook)
-        line = nbformat.v4.new_output("stream", text="Computing on cpu(0): …\n")
-        in_cell(notebook, "imports").outputs.append(line)
-        gpu = {"numbers": {"sum": {"atol": 7.1}}, "why": "unbiased there"}
+        use = f"import watcher\nwatcher.device = '{device}(0)'"
+        cells = ("use", use, ""), ("sum", "print('sum 1.5')", "sum 1.0\n")
+        notebook = printing(*cells)
+        gpu = {"numbers": {"sum": {"atol": 0.6}}, "why": "other work there"}
         metadata("sum", gpu=gpu)(notebook)
-        source("sum", "A.sum()", "A.sum() + 7")(notebook)
         write(tmp_path, device, notebook)
     assert list(regression_run(tmp_path).faults) == [("cpu", "sum")]
 
@@ -644,25 +666,28 @@ def test_stand_in_leaves_out_what_depends_on_the_data(good, tmp_path):
         assert left_out in run.output
 
 
-@pytest.mark.parametrize("gpu, workers", [(False, min(2, plugin.cores())), (True, 0)])
-def test_one_process_a_core_and_one_alone_on_a_gpu(tmp_path, monkeypatch, gpu, workers):
+@pytest.mark.parametrize(
+    "devices, workers", [([], min(2, run.cores())), (["/dev/nvidia3"], 0)]
+)
+def test_one_process_a_core_and_one_alone_on_a_gpu(
+    tmp_path, monkeypatch, devices, workers
+):
     for name in "a.ipynb", "b.ipynb":
         (tmp_path / name).touch()
-    real = os.path.exists
-    monkeypatch.setattr(
-        os.path, "exists", lambda path: gpu if "nvidia" in str(path) else real(path)
-    )
+    # A container may have the device file of its fourth GPU only.
+    monkeypatch.setattr("glob.glob", lambda p: fnmatch.filter(devices, p))
     config = SimpleNamespace(args=[str(tmp_path)])
+    workers = workers if workers > 1 else 0
     assert plugin.pytest_xdist_auto_num_workers(config) == workers
 
 
 def test_processes_share_the_threads(tmp_path):
     code = "import os\nprint(os.environ.get('OMP_NUM_THREADS'))"
-    for names, threads in ("a", None), ("ab", plugin.cores() // 2 or None):
+    for names, threads in ("a", None), ("ab", run.cores() // 2 or None):
         for name in names:
             write(tmp_path, name, printing(("threads", code, f"{threads}\n")))
-        run = regression_run(tmp_path, "-n", "auto", "--dist", "loadfile")
-        assert run.code == 0, run.output
+        done = regression_run(tmp_path, "-n", "auto", "--dist", "loadfile")
+        assert done.code == 0, done.output
 
 
 def ratio(name, first, second):
@@ -744,17 +769,6 @@ def test_what_is_off_beside_a_ratio_is_told_apart(spoiled, name):
     assert red == dict.fromkeys(ratios, True) | dict.fromkeys(others, False)
 
 
-# A project's watch, for which anything that a notebook appends is a training.
-WATCHER = """
-import json
-found = []
-def start():
-    pass
-def take():
-    noted = json.dumps({"trainings": found, "results": {}})
-    found.clear()
-    return noted
-"""
 NOTE = {
     "batches": ["00c0ffee"],
     "steps": 2,

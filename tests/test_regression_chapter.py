@@ -6,21 +6,23 @@ one thing changed: a mistake has to be noticed, another processor must not be.
 
 import copy
 import os
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from regression import compare, kernels, record, run
+from regression import compare, project, record, run
 from tests.test_regression import in_cell, regression_run, source, write
 
-pytestmark = pytest.mark.skipif(
-    compare.STAND_IN in os.environ,
-    reason=f"{compare.STAND_IN} is set, and the chapter needs the real MNIST",
-)
-
 CHAPTER = Path(__file__).parents[1] / "chapters/batch-norm-scratch.ipynb"
+PROJECT = project.read(CHAPTER.parents[1])
 LAST = "agree"  # the last cell before anything is timed or trained
+
+pytestmark = pytest.mark.skipif(
+    PROJECT.stand_in in os.environ,
+    reason=f"{PROJECT.stand_in} is set, and the chapter needs the real MNIST",
+)
 
 UNBIASED = "((X - mean) ** 2).sum(axis=axes, keepdims=True) / (X.size / mean.size - 1)"
 
@@ -79,8 +81,7 @@ def chapter(tmp_path_factory):
     notebook = nbformat.read(CHAPTER, as_version=4)
     end = [cell.id for cell in notebook.cells].index(LAST) + 1
     notebook.cells = notebook.cells[:end]
-    nbformat.write(notebook, path)
-    refreshed = run.run(path, {}).notebook
+    refreshed = run.cells(notebook, path, {}, PROJECT).notebook
     nbformat.write(refreshed, path)
     record.path_of(path).write_text(record.text_of(refreshed, {}, {}))
     return path
@@ -95,6 +96,7 @@ def mistaken(chapter, tmp_path_factory):
         source(cell, old, new)(notebook)
         write(folder, name, notebook)
     write(folder, "good", good)
+    shutil.copy(PROJECT.root / "pyproject.toml", folder)
     return regression_run(folder, "-n", "auto", "--dist", "loadfile")
 
 
@@ -109,16 +111,18 @@ def test_right_chapter_is_green(mistaken):
 
 
 # Three of them: `make test-portable` takes all.
-ALL = kernels.project(CHAPTER.parents[1])["processors"]
-PROCESSORS = {n: ALL[n] for n in ("with SSE4.1", "two threads", "without oneDNN")}
+PROCESSORS = "with SSE4.1", "two threads", "without oneDNN"
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_another_processor_is_green(chapter, name):
-    notebook = run.run(chapter, PROCESSORS[name]).notebook
+    notebook = nbformat.read(chapter, as_version=4)
+    run.cells(notebook, chapter, PROJECT.processors[name], PROJECT)
     for stored in nbformat.read(chapter, as_version=4).cells:
         if stored.cell_type == "code":
             new = in_cell(notebook, stored.id).outputs
             settings = compare.Settings.of(stored)
-            differences, _ = compare.compare(stored.outputs, new, settings)
+            differences, _ = compare.outputs(
+                stored.outputs, new, settings, PROJECT.uncompared
+            )
             assert not differences, "\n".join(map(str, differences))

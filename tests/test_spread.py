@@ -4,11 +4,13 @@ import copy
 import json
 import math
 import statistics
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from regression import limits, run, spread
+from regression.project import Project
 
 CODE = "0123456789abcdef"
 OUTCOME = {"late loss": 1.0, "test loss": 0.8, "test error": 0.2}
@@ -149,20 +151,21 @@ def test_a_result_counts_once_a_run():
     assert spread.results(runs) == {"acc": [0.8, 0.9]}
 
 
-SETTINGS = {
-    "rounding": "ROUNDING",
-    "seed": "SEED",
-    "processors": {
+PROJECT = Project(
+    Path(),
+    rounding="ROUNDING",
+    seed="SEED",
+    processors={
         "old": {"ISA": "SSE41"},
         "as it is": {},
         "alone": {"OMP_NUM_THREADS": "1"},
         "two": {"OMP_NUM_THREADS": "2"},
     },
-}
+)
 
 
 def test_the_short_profile_varies_rounding_and_processors():
-    found = spread.variations(SETTINGS, "short")
+    found = spread.variations(PROJECT, "short")
     others = [name for name in found if not name.startswith("rounding")]
     assert others == ["as it is", "processor old", "processor two"]
     roundings = [found[name] for name in found if name.startswith("rounding")]
@@ -170,7 +173,7 @@ def test_the_short_profile_varies_rounding_and_processors():
 
 
 def test_the_full_profile_varies_the_seed():
-    found = spread.variations(SETTINGS, "full")
+    found = spread.variations(PROJECT, "full")
     seeds = {f"seed {n}": {"SEED": str(n)} for n in range(1, spread.SEEDS + 1)}
     assert found == {"as it is": {}} | seeds
 
@@ -295,11 +298,10 @@ class TestMeasure:
         """Measures one variation: the environments of the runs that it took."""
         path, taken = tmp_path / "chapter.ipynb", []
 
-        def fake(path, environment):
+        def fake(notebook, path, environment, own):
             taken.append(environment)
-            notebook = nbformat.read(path, as_version=4)
             notes = {"train": {"trainings": [note()], "results": {}}}
-            return run.Run(notebook, 1.0, {}, notes)
+            return run.Run(notebook, 1.0, {}, {}, notes)
 
         def measure(**edited):
             made = [
@@ -309,18 +311,17 @@ class TestMeasure:
             made[3].metadata.regression = {"trained": True}
             nbformat.write(nbformat.v4.new_notebook(cells=made), path)
             taken.clear()
-            kept = spread.measure(path, "short", "rounding 1", {"ROUNDING": "1"})
+            varied = {"ROUNDING": "1"}
+            kept = spread.measure(path, "short", "rounding 1", varied, PROJECT)
             assert set(kept) == {"train", "shown"}
             return list(taken)
 
         monkeypatch.setattr(spread, "FOLDER", tmp_path / "kept")
-        monkeypatch.setattr(run, "run", fake)
+        monkeypatch.setattr(run, "cells", fake)
         return measure
 
     def test_runs_as_notebooks_do_side_by_side_with_one_thing_varied(self, once):
-        assert once() == [
-            {"BN_PROFILE": "short", "OMP_NUM_THREADS": "1", "ROUNDING": "1"}
-        ]
+        assert once() == [{"OMP_NUM_THREADS": "1", "ROUNDING": "1"}]
 
     def test_a_run_is_kept_until_code_that_leads_to_a_training_changes(self, once):
         assert len(once()) == 1

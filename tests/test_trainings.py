@@ -38,7 +38,7 @@ def with_value(path, value):
 
 def compare(new, spread=None, stored=STORED):
     """(the sentences on what is off, the largest share)."""
-    found = list(trainings.compare(stored, new, spread or {}))
+    found = list(trainings.comparisons(stored, new, spread or {}))
     return [f.words for f in found if f.words], max(f.share for f in found)
 
 
@@ -234,7 +234,7 @@ def test_an_outcome_differs_by_its_spread(name):
 
 def test_an_outcome_is_marked_as_one():
     spread = {"outcome": dict.fromkeys(trainings.OUTCOMES, OUTCOME)}
-    found = list(trainings.compare(STORED, STORED, spread))
+    found = list(trainings.comparisons(STORED, STORED, spread))
     beginning = len(list(trainings.beginning(STORED)))
     assert [f.outcome for f in found] == [False] * beginning + [True] * 3
 

@@ -18,8 +18,8 @@ import zlib
 import numpy as np
 import utils.data
 import utils.training
-from utils import seeds
-from mxnet import autograd, gluon, nd
+from utils import device, seeds
+from mxnet import autograd, current_context, gluon, nd
 
 BATCHES = 3  # whose content is noted
 LOSSES = 8  # of the first steps
@@ -207,12 +207,14 @@ def start():
 
 
 def take():
-    """The notes on each training since the last call, in order, and the results that
-    `utils.seeds` was told of, as JSON."""
+    """The notes on each training since the last call, in order, the results that
+    `utils.seeds` was told of, and the device, as JSON."""
     global _watch
     trainings, _watch = _watch.trainings.values(), Watch()
     notes = [training.summary() for _, training in trainings]
-    return json.dumps({"trainings": notes, "results": seeds.noted()})
+    name = device.used() or str(current_context())
+    where = {"name": name, "hardware": device.hardware(name)}
+    return json.dumps({"trainings": notes, "results": seeds.noted(), "device": where})
 
 
 def checksum(array):
