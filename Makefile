@@ -57,7 +57,7 @@ serve: book ## build the book and serve it on localhost
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 pdf: book ## print the book into one file, _build/pdf/book.pdf (needs Chromium)
-	$(PY) _ext/pdf.py
+	$(PY) -m tools.pdf
 
 lab: .venv/ready ## JupyterLab, opened on the chapters
 	$(PY) -m jupyterlab --notebook-dir chapters
@@ -106,7 +106,7 @@ linkcheck: .venv/ready ## test the links that lead out of the book (needs a netw
 
 refresh: .venv/ready ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
 	$(PY) -m regression.refresh $(NOTEBOOKS)
-	$(PY) _ext/stored.py README.md
+	$(PY) -m tools.results README.md
 
 spread: .venv/ready ## measure how far trainings vary (over an hour; take the background)
 	$(PY) -m regression.spread

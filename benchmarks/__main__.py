@@ -1,11 +1,8 @@
 """Run everything, print tables, and write latest.json and latest.png."""
 
 import json
-import os
-import platform
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib
@@ -13,11 +10,12 @@ import numpy as np
 
 from benchmarks import bandwidth, layers, memory, networks, settings
 
+from tools import machine
 FOLDER = Path(__file__).parent
 
 
 def main():
-    report = {"machine": describe() | bandwidth.machine()}
+    report = {"machine": machine.describe() | bandwidth.machine()}
     table("machine", [report["machine"]])
     report["layers"] = layers.measure()
     report["errors"] = layers.errors()
@@ -45,18 +43,6 @@ def main():
     (FOLDER / "latest.json").write_text(json.dumps(report, indent=1) + "\n")
     plot(report["growth"])
     print(f"\nWritten: {FOLDER / 'latest.json'} and {FOLDER / 'latest.png'}")
-
-
-def describe():
-    from regression.refresh import processor
-
-    packages = ["mxnet", "numpy"] + ["torch"] * settings.TORCH
-    return {
-        "processor": processor(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "load before": os.getloadavg()[0],
-    }
 
 
 def compared(rows):

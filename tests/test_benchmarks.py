@@ -1,5 +1,7 @@
 """The benchmarks' pieces, on shapes so small that the times mean nothing."""
 
+import ast
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,3 +145,21 @@ def test_targets_tell_met_from_missed():
     assert met.pop("layer / nn.BatchNorm") is False
     assert met.pop("input / BN-LeNet epoch") is False
     assert all(met.values())
+
+
+def imports(path):
+    """The packages that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def test_benchmarks_need_none_of_what_proves_the_course():
+    root = Path(__file__).parents[1]
+    ours = {file.parent.name for file in root.glob("*/*.py")}
+    assert {"regression", "tests", "tools", "utils"} <= ours
+    found = {name for file in root.glob("benchmarks/*.py") for name in imports(file)}
+    assert {"utils", "mxnet"} < found
+    assert found & ours <= {"benchmarks", "tools", "utils"}

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "_ext"))
+from tools import pdf
 
-import pdf  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -37,6 +36,7 @@ def book(tmp_path_factory):
     strict = ["-n", "-W", "--keep-going"]
     ran = subprocess.run(
         [sys.executable, "-c", pdf.BUILD, *command, *strict],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -170,15 +170,6 @@ def test_every_table_has_a_number_and_a_caption(book):
     assert not poor, "\n".join(poor)
 
 
-def test_readme_has_the_stored_results():
-    import stored
-
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == stored.with_results(readme, ROOT), (
-        "README.md and the notebooks disagree. Run `python _ext/stored.py README.md`."
-    )
-
-
 def test_external_files_are_bundled(book):
     """No style sheet imports from another host."""
     foreign = [
