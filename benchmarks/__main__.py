@@ -7,10 +7,11 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from tabulate import tabulate
 
 from benchmarks import bandwidth, layers, memory, networks, settings
-
 from tools import machine
+
 FOLDER = Path(__file__).parent
 
 
@@ -106,12 +107,10 @@ def targets(report):
 
 def table(title, rows):
     """Print rows, dicts with the same keys, as a table."""
-    print(f"\n{title}")
-    cells = [list(rows[0])] + [list(map(_text, row.values())) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        print("  " + "  ".join(map(str.ljust, line, widths)).rstrip())
-    sys.stdout.flush()
+    cells = [{key: _text(value) for key, value in row.items()} for row in rows]
+    # The digits are chosen already.
+    body = tabulate(cells, headers="keys", disable_numparse=True)
+    print(f"\n{title}\n{body}", flush=True)
 
 
 def _text(value):

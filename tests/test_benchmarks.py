@@ -147,6 +147,22 @@ def test_targets_tell_met_from_missed():
     assert all(met.values())
 
 
+def test_a_table_has_a_line_a_row_and_few_digits(capsys):
+    rows = [
+        {"shape": [4, 3], "ms": 1234.5678, "met": True},
+        {"shape": [16, 3], "ms": 0.00012345, "met": False},
+    ]
+    main.table("one layer", rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "one layer",
+        "shape    ms        met",
+        "-------  --------  -----",
+        "[4, 3]   1.23e+03  True",
+        "[16, 3]  1.23e-04  False",
+    ]
+
+
 def imports(path):
     """The packages that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
