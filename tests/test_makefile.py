@@ -1,4 +1,4 @@
-"""What make says before it does anything."""
+"""What make says, and what it runs, with fakes for all that it runs."""
 
 import os
 import re
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 MAKE = shutil.which("make")
-MAKEFILE = Path(__file__).parents[1] / "Makefile"
+ROOT = Path(__file__).parents[1]
+MAKEFILE = ROOT / "Makefile"
 
 
 def make(folder, *arguments, **environment):
@@ -54,11 +55,11 @@ def test_too_new_python_is_told_before_anything_is_made(tmp_path, too_new, targe
     assert not (clone / ".venv").exists()
 
 
-def test_help_lists_every_public_target(tmp_path):
+def test_help_lists_every_command_that_the_guides_name(tmp_path):
+    guides = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+    text = "\n".join(guide.read_text(encoding="utf-8") for guide in guides)
+    named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text))
     run = make(tmp_path, "help")
-    listed = set(re.findall(r"^make ([a-z-]+)", run.stdout, re.MULTILINE))
-    phony = re.search(
-        r"^\.PHONY: (.*?)\n\n", MAKEFILE.read_text(), re.DOTALL | re.MULTILINE
-    )
+    listed = set(re.findall(r"^make ([a-z-]+) +\S", run.stdout, re.MULTILINE))
     assert run.returncode == 0
-    assert listed == set(phony[1].replace("\\\n", " ").split())
+    assert {"book", "test", "refresh"} <= named <= listed
