@@ -55,6 +55,14 @@ def test_too_new_python_is_told_before_anything_is_made(tmp_path, too_new, targe
     assert not (clone / ".venv").exists()
 
 
+def fake(folder, name, script):
+    """Put a program `name` into `folder` that runs the lines `script`."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
 def test_help_lists_every_command_that_the_guides_name(tmp_path):
     guides = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
     text = "\n".join(guide.read_text(encoding="utf-8") for guide in guides)
@@ -63,3 +71,44 @@ def test_help_lists_every_command_that_the_guides_name(tmp_path):
     listed = set(re.findall(r"^make ([a-z-]+) +\S", run.stdout, re.MULTILINE))
     assert run.returncode == 0
     assert {"book", "test", "refresh"} <= named <= listed
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone without .venv, and a `python` on PATH that prints what it should run."""
+    clone = tmp_path / "a clone"
+    (clone / "binder").mkdir(parents=True)
+    for name in "environment.yml", "binder/environment.yml":
+        shutil.copy(ROOT / name, clone / name)
+    fake(tmp_path / "bin", "python", 'echo "conda runs $*"')
+    return clone
+
+
+def on_path(clone):
+    return f"{clone.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("name", ["batch-norm-gpu", "batch-norm"])
+def test_an_activated_conda_environment_is_used_as_it_is(clone, name):
+    for target, runs in [
+        ("book", "build ."),
+        ("lab", "-m jupyterlab"),
+        ("test-unit", "-m pytest"),
+    ]:
+        run = make(clone, target, PATH=on_path(clone), CONDA_DEFAULT_ENV=name)
+        assert run.returncode == 0, run.stderr
+        assert re.search(f"conda runs .*{re.escape(runs)}", run.stdout)
+    assert not (clone / ".venv").exists()
+
+
+def test_py_names_any_other_python(clone):
+    run = make(clone, "lab", "PY=python", PATH=on_path(clone))
+    assert "conda runs -m jupyterlab" in run.stdout
+    assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize("name", ["base", ""])
+def test_no_other_conda_environment_is_used(clone, name):
+    run = make(clone, "lab", PATH=on_path(clone), CONDA_DEFAULT_ENV=name)
+    assert run.returncode != 0  # for want of the locks, from which .venv is made
+    assert "requirements/cpu.txt" in run.stderr and "conda runs" not in run.stdout
