@@ -112,3 +112,28 @@ def test_no_other_conda_environment_is_used(clone, name):
     run = make(clone, "lab", PATH=on_path(clone), CONDA_DEFAULT_ENV=name)
     assert run.returncode != 0  # for want of the locks, from which .venv is made
     assert "requirements/cpu.txt" in run.stderr and "conda runs" not in run.stdout
+
+
+NO_DATA = """case "$*" in
+  "-m utils") echo "No usable copy of mnist." >&2; exit 3;;
+  *) echo "stand-in: ${BN_STANDIN-none}";;
+esac"""
+
+
+def test_a_laptop_without_the_data_takes_the_standin(clone):
+    fake(clone.parent / "bin", "python", NO_DATA)
+    run = make(clone, "test-unit", "PY=python", PATH=on_path(clone))
+    assert (run.returncode, run.stdout) == (0, "stand-in: digits\n")
+
+
+@pytest.mark.parametrize("target", ["test-unit", "test-notebooks", "test", "test-full"])
+def test_ci_without_the_data_fails_and_says_what_to_do(clone, target):
+    fake(clone.parent / "bin", "python", NO_DATA)
+    run = make(clone, target, "PY=python", PATH=on_path(clone), CI="true")
+    assert run.returncode != 0
+    assert "stand-in: digits" not in run.stdout
+    assert (
+        "No usable copy of mnist.\nWith CI=true the tests need the real data, and no "
+        "stand-in takes their place. Name a folder that has them in BN_DATA_DIR, or "
+        "let this machine reach a mirror.\n"
+    ) in run.stderr

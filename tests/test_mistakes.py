@@ -4,7 +4,6 @@ Each chapter's training runs again with one thing changed, all in one kernel, an
 beginning is compared with the stored one, as the regression run compares it.
 """
 
-import os
 from pathlib import Path
 
 import nbformat
@@ -14,10 +13,7 @@ from regression import compare, record, run, slices, spread, trainings
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 
-pytestmark = pytest.mark.skipif(
-    compare.STAND_IN in os.environ,
-    reason=f"{compare.STAND_IN} is set, and the stored trainings are on the real data",
-)
+pytestmark = pytest.mark.usefixtures("real_data")
 
 # The beginning is what is compared here, so the rest of the short profile is left out.
 BEGINNING = """

@@ -5,7 +5,6 @@ one thing changed: a mistake has to be noticed, another processor must not be.
 """
 
 import copy
-import os
 from pathlib import Path
 
 import nbformat
@@ -14,10 +13,7 @@ import pytest
 from regression import compare, kernels, record, run
 from tests.test_regression import in_cell, regression_run, source, write
 
-pytestmark = pytest.mark.skipif(
-    compare.STAND_IN in os.environ,
-    reason=f"{compare.STAND_IN} is set, and the chapter needs the real MNIST",
-)
+pytestmark = pytest.mark.usefixtures("real_data")
 
 CHAPTER = Path(__file__).parents[1] / "chapters/batch-norm-scratch.ipynb"
 LAST = "agree"  # the last cell before anything is timed or trained

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import missing
 from tools import pdf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +78,7 @@ def site(book):
 @pytest.fixture(scope="session")
 def browser():
     if not pdf.find_chromium():
-        pytest.skip(pdf.NO_CHROMIUM)
+        missing(pdf.NO_CHROMIUM)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
