@@ -125,8 +125,8 @@ bench: $(READY) ## measure speed: a table, and benchmarks/latest.json
 	$(PY) -m benchmarks
 
 lock: ## compile the locks anew from pyproject.toml (needs uv on PATH)
-	for kind in cpu gpu; do uv pip compile pyproject.toml --quiet --extra $$kind \
-	--extra course --universal --python-version 3.10 --generate-hashes \
+	for kind in cpu gpu; do uv pip compile pyproject.toml --quiet --upgrade \
+	--extra $$kind --extra course --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	-o requirements/$$kind.txt; done
 

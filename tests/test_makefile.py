@@ -137,3 +137,12 @@ def test_ci_without_the_data_fails_and_says_what_to_do(clone, target):
         "stand-in takes their place. Name a folder that has them in BN_DATA_DIR, or "
         "let this machine reach a mirror.\n"
     ) in run.stderr
+
+
+def test_lock_takes_newer_versions(clone):
+    fake(clone.parent / "bin", "uv", 'echo "$*"')
+    run = make(clone, "lock", PATH=on_path(clone))
+    cpu, gpu = [line for line in run.stdout.splitlines() if line.startswith("pip ")]
+    # Without it uv keeps each version that the lock has and that still fits.
+    assert "--upgrade" in cpu and "--upgrade" in gpu
+    assert cpu.endswith("requirements/cpu.txt") and gpu.endswith("requirements/gpu.txt")
