@@ -1,4 +1,4 @@
-"""What make says, and what it runs, with fakes for all that it runs."""
+"""What make and CI's script run, and what they say, with fakes for all they run."""
 
 import os
 import re
@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from tools import pdf
 
 MAKE = shutil.which("make")
 ROOT = Path(__file__).parents[1]
@@ -146,3 +148,48 @@ def test_lock_takes_newer_versions(clone):
     # Without it uv keeps each version that the lock has and that still fits.
     assert "--upgrade" in cpu and "--upgrade" in gpu
     assert cpu.endswith("requirements/cpu.txt") and gpu.endswith("requirements/gpu.txt")
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """`ci(browser, apt)` runs .ci/run as root, where apt-get runs the line `apt`."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    programs = tmp_path / "programs"
+    for name, script in ("id", "echo 0"), ("make", 'echo "make $*"'):
+        fake(programs, name, script)
+    for name in "bash", "dirname":
+        (programs / name).symlink_to(shutil.which(name))
+
+    def run(browser, apt):
+        fake(programs, "apt-get", apt)
+        if browser:
+            fake(programs, browser, "exit 1")
+        return subprocess.run(
+            [programs / "bash", ".ci/run"],
+            cwd=tmp_path,
+            env={"PATH": str(programs)},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("browser", pdf.NAMES)
+def test_ci_takes_the_browser_that_is_there(ci, browser):
+    run = ci(browser, 'echo "apt-get $*" >&2')
+    assert (run.returncode, run.stdout, run.stderr) == (0, "make test\n", "")
+
+
+def test_ci_installs_a_browser_where_none_is(ci):
+    run = ci(None, 'echo "apt-get $*" >&2')
+    assert (run.returncode, run.stdout) == (0, "make test\n")
+    assert "apt-get -qq install" in run.stderr and "chromium" in run.stderr
+
+
+@pytest.mark.parametrize("apt", ["exit 100", '[ "$2" = update ]'])
+def test_ci_runs_what_it_can_where_no_browser_can_be_installed(ci, apt):
+    run = ci(None, apt)
+    assert (run.returncode, run.stdout) == (0, "make test\n")
+    assert "Chromium could not be installed; the tests say" in run.stderr
