@@ -80,8 +80,9 @@ lint: $(READY) ## ruff, over Python files and notebooks
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-# Most tests wait for another process: a kernel, a build of the book, a browser.
-SIDE_BY_SIDE = -n 2 --dist loadfile
+# Two at a time, or one on a single core: most tests wait for another process, a kernel,
+# a build of the book or a browser.
+SIDE_BY_SIDE = -n logical --maxprocesses 2 --dist loadfile
 NOTEBOOKS_RUN = $(PY) -m regression -q --regression-summary=_build/regression.md \
   --junitxml=_build/regression.xml
 
