@@ -1,23 +1,22 @@
 """Run everything, print tables, and write latest.json and latest.png."""
 
 import json
-import os
-import platform
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from tabulate import tabulate
 
 from benchmarks import bandwidth, layers, memory, networks, settings
+from tools import machine
 
 FOLDER = Path(__file__).parent
 
 
 def main():
-    report = {"machine": describe() | bandwidth.machine()}
+    report = {"machine": machine.describe() | bandwidth.machine()}
     table("machine", [report["machine"]])
     report["layers"] = layers.measure()
     report["errors"] = layers.errors()
@@ -45,18 +44,6 @@ def main():
     (FOLDER / "latest.json").write_text(json.dumps(report, indent=1) + "\n")
     plot(report["growth"])
     print(f"\nWritten: {FOLDER / 'latest.json'} and {FOLDER / 'latest.png'}")
-
-
-def describe():
-    from regression.refresh import processor
-
-    packages = ["mxnet", "numpy"] + ["torch"] * settings.TORCH
-    return {
-        "processor": processor(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "load before": os.getloadavg()[0],
-    }
 
 
 def compared(rows):
@@ -120,12 +107,10 @@ def targets(report):
 
 def table(title, rows):
     """Print rows, dicts with the same keys, as a table."""
-    print(f"\n{title}")
-    cells = [list(rows[0])] + [list(map(_text, row.values())) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        print("  " + "  ".join(map(str.ljust, line, widths)).rstrip())
-    sys.stdout.flush()
+    cells = [{key: _text(value) for key, value in row.items()} for row in rows]
+    # The digits are chosen already.
+    body = tabulate(cells, headers="keys", disable_numparse=True)
+    print(f"\n{title}\n{body}", flush=True)
 
 
 def _text(value):

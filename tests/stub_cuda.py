@@ -4,7 +4,7 @@ import pathlib
 import shutil
 import subprocess
 
-import pytest
+from tests.support import missing
 
 SOURCE = pathlib.Path(__file__).with_name("stub_cuda.c")
 
@@ -13,7 +13,10 @@ def build(folder):
     """Compile libcuda.so.1 into the folder and return the folder, or skip the test."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("no C compiler (cc) to build the stand-in for the driver with")
+        missing(
+            "A C compiler was expected on PATH (cc or gcc), to build the stand-in for "
+            "NVIDIA's driver with, and none was found. Install one."
+        )
     library = folder / "libcuda.so.1"
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True

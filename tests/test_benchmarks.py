@@ -1,5 +1,7 @@
 """The benchmarks' pieces, on shapes so small that the times mean nothing."""
 
+import ast
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,3 +145,37 @@ def test_targets_tell_met_from_missed():
     assert met.pop("layer / nn.BatchNorm") is False
     assert met.pop("input / BN-LeNet epoch") is False
     assert all(met.values())
+
+
+def test_a_table_has_a_line_a_row_and_few_digits(capsys):
+    rows = [
+        {"shape": [4, 3], "ms": 1234.5678, "met": True},
+        {"shape": [16, 3], "ms": 0.00012345, "met": False},
+    ]
+    main.table("one layer", rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "one layer",
+        "shape    ms        met",
+        "-------  --------  -----",
+        "[4, 3]   1.23e+03  True",
+        "[16, 3]  1.23e-04  False",
+    ]
+
+
+def imports(path):
+    """The packages that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def test_benchmarks_need_none_of_what_proves_the_course():
+    root = Path(__file__).parents[1]
+    ours = {file.parent.name for file in root.glob("*/*.py")}
+    assert {"regression", "tests", "tools", "utils"} <= ours
+    found = {name for file in root.glob("benchmarks/*.py") for name in imports(file)}
+    assert {"utils", "mxnet"} < found
+    assert found & ours <= {"benchmarks", "tools", "utils"}

@@ -4,7 +4,6 @@ Each chapter's training runs again with one thing changed, all in one kernel, an
 beginning is compared with the stored one, as the regression run compares it.
 """
 
-import os
 from pathlib import Path
 
 import nbformat
@@ -15,10 +14,7 @@ from regression import project, record, run, slices, spread, trainings
 ROOT = Path(__file__).parents[1]
 CHAPTERS, PROJECT = ROOT / "chapters", project.read(ROOT)
 
-pytestmark = pytest.mark.skipif(
-    PROJECT.stand_in in os.environ,
-    reason=f"{PROJECT.stand_in} is set, and the stored trainings are on the real data",
-)
+pytestmark = pytest.mark.usefixtures("real_data")
 
 # The beginning is what is compared here, so the rest of the short profile is left out.
 BEGINNING = """

@@ -5,7 +5,6 @@ one thing changed: a mistake has to be noticed, another processor must not be.
 """
 
 import copy
-import os
 import shutil
 from pathlib import Path
 
@@ -15,14 +14,11 @@ import pytest
 from regression import compare, project, record, run
 from tests.test_regression import in_cell, regression_run, source, write
 
+pytestmark = pytest.mark.usefixtures("real_data")
+
 CHAPTER = Path(__file__).parents[1] / "chapters/batch-norm-scratch.ipynb"
 PROJECT = project.read(CHAPTER.parents[1])
 LAST = "agree"  # the last cell before anything is timed or trained
-
-pytestmark = pytest.mark.skipif(
-    PROJECT.stand_in in os.environ,
-    reason=f"{PROJECT.stand_in} is set, and the chapter needs the real MNIST",
-)
 
 UNBIASED = "((X - mean) ** 2).sum(axis=axes, keepdims=True) / (X.size / mean.size - 1)"
 

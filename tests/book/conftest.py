@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "_ext"))
+from tests.support import missing
+from tools import pdf
 
-import pdf  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -37,6 +37,7 @@ def book(tmp_path_factory):
     strict = ["-n", "-W", "--keep-going"]
     ran = subprocess.run(
         [sys.executable, "-c", pdf.BUILD, *command, *strict],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -77,7 +78,7 @@ def site(book):
 @pytest.fixture(scope="session")
 def browser():
     if not pdf.find_chromium():
-        pytest.skip(pdf.NO_CHROMIUM)
+        missing(pdf.NO_CHROMIUM)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

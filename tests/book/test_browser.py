@@ -6,6 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tools import pdf
+
 expect.set_options(timeout=60_000)
 MEGABYTE = 1_000_000
 HEADINGS = (
@@ -206,8 +208,6 @@ def test_a_wrong_address_shows_the_404_page(site, visit):
 
 
 def test_the_pdf_has_every_formula_and_figure(book, browser, tmp_path):
-    import pdf
-
     page = pdf.build_one_page(tmp_path)
     opened = browser.new_page()
     opened.goto(page.as_uri(), wait_until="networkidle")

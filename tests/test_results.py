@@ -1,16 +1,16 @@
-"""Tables and pictures read from notebooks: small notebooks, no build."""
+"""Tables and pictures read from notebooks: small notebooks."""
 
 import base64
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "_ext"))
+from tools import results
 
-import stored
-
+ROOT = Path(__file__).parents[1]
 PROVENANCE = {
     "device": "cpu(0)",
     "processor": "Xeon",
@@ -40,7 +40,7 @@ LOG = "epoch 1, loss 0.5, 3.9 s\nepoch 2, loss 0.4, 3.4 s\nepoch 3, loss 0.3, 3.
 def glued(name, value):
     return {
         "output_type": "display_data",
-        "data": {stored.GLUE: repr(value)},
+        "data": {results.GLUE: repr(value)},
         "metadata": {"scrapbook": {"name": name, "mime_prefix": "any"}},
     }
 
@@ -78,7 +78,7 @@ def root(tmp_path):
 
 
 def test_the_map_shows_time_by_device_and_date(root):
-    row = stored.chapters_table(root, ["lesson: Learn: it."])[-1]
+    row = results.chapters_table(root, ["lesson: Learn: it."])[-1]
     assert row == (
         "| [A lesson](/chapters/lesson.ipynb) | Learn: it. "
         "| 5\u00a0min | – | 2026\u201111\u201121 |"
@@ -90,19 +90,19 @@ def test_a_chapter_never_run_in_full_says_so(root):
     notebook = json.loads(path.read_text())
     notebook["metadata"] = {}
     path.write_text(json.dumps(notebook))
-    assert stored.chapters_table(root, ["lesson: x"])[-1].endswith("| – | – | never |")
-    assert "| never | – | – | – | – |" in stored.status_table(root)[-1]
+    assert results.chapters_table(root, ["lesson: x"])[-1].endswith("| – | – | never |")
+    assert "| never | – | – | – | – |" in results.status_table(root)[-1]
 
 
 def test_the_status_names_device_and_versions(root):
-    assert stored.status_table(root)[-1].endswith(
+    assert results.status_table(root)[-1].endswith(
         "| 2026\u201111\u201121 | 5\u00a0min | cpu(0), Xeon | 42 "
         "| mxnet 1.9.1, numpy 1.23.5 |"
     )
 
 
 def test_results_are_rounded_as_the_published_ones_and_linked_to_the_cell(root):
-    first, second = stored.results_table(root)[-2:]
+    first, second = results.results_table(root)[-2:]
     assert first.startswith(
         "| A network, MNIST | batch 64, learning rate 0.001, 10 epochs | loss | 0.1 |"
     )
@@ -117,42 +117,59 @@ def test_results_have_the_spread_and_mark_what_lies_outside(root, seeds, mark):
     values = [seeds + step for step in (-2e-4, -1e-4, 0, 1e-4, 2e-4)]
     spread = root / "chapters/lesson.spread.json"
     spread.write_text(json.dumps({"seeds": {"accuracy": values}}))
-    row = stored.results_table(root)[-1]
+    row = results.results_table(root)[-1]
     assert f"| 0.9937{mark} |" in row and "| 0.00016 (5) |" in row
-    (expected,) = stored.expected_table(root)[2:]
+    (expected,) = results.expected_table(root)[2:]
     assert expected.endswith(f"| {seeds:.3f} ± 0.0002 | 5 |")
 
 
 def test_an_epoch_takes_the_median_of_its_log(root):
-    assert stored.epochs_table(root)[-1] == (
+    assert results.epochs_table(root)[-1] == (
         "| [A network, MNIST](/chapters/lesson.ipynb) "
         "| 64 | 3.5\u00a0s | cpu(0), Xeon |"
     )
     with pytest.raises(ValueError, match='the cell "x" .* found none. Correct the'):
-        stored.Stored(root, "lesson").epoch("x")
+        results.Stored(root, "lesson").epoch("x")
 
 
 def test_readme_gets_the_table_between_its_marks(root):
-    readme = f"before\n{stored.MARK}\nold\n{stored.MARK}\nafter\n"
-    new = stored.with_results(readme, root)
-    assert new.startswith(f"before\n{stored.MARK}\n| Run") and new.endswith("\nafter\n")
+    readme = f"before\n{results.MARK}\nold\n{results.MARK}\nafter\n"
+    new = results.with_results(readme, root)
+    assert new.startswith(f"before\n{results.MARK}\n| Run") and new.endswith(
+        "\nafter\n"
+    )
     assert "[0.9912](chapters/lesson.ipynb)" in new and "old" not in new
     assert "| loss |" not in new  # no headline
-    assert stored.with_results(new, root) == new
+    assert results.with_results(new, root) == new
+
+
+def test_the_command_writes_it(root):
+    readme = root / "README.md"
+    readme.write_text(f"{results.MARK}\nold\n{results.MARK}\n")
+    command = [sys.executable, "-m", "tools.results", readme]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert "[0.9912](chapters/lesson.ipynb)" in readme.read_text(encoding="utf-8")
+
+
+def test_readme_has_what_the_notebooks_store():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == results.with_results(readme, ROOT), (
+        "README.md and the notebooks disagree. Run `python -m tools.results README.md`."
+    )
 
 
 def test_readme_without_marks_is_an_error(root):
     with pytest.raises(ValueError, match="twice, found it 0 times. Write it before"):
-        stored.with_results("no marks", root)
+        results.with_results("no marks", root)
 
 
 def test_a_value_that_no_cell_glued_is_named_with_those_there_are(root):
     with pytest.raises(ValueError, match='a value "loss", found accuracy. Glue it'):
-        stored.Stored(root, "lesson").value("loss")
+        results.Stored(root, "lesson").value("loss")
 
 
 def test_a_figure_is_found_by_name(root):
-    lesson = stored.Stored(root, "lesson")
+    lesson = results.Stored(root, "lesson")
     assert lesson.figure("fig-curve") == (b"a picture", "It rises.", "A curve.")
     with pytest.raises(ValueError, match='"fig-x" in .* found fig-curve. Correct'):
         lesson.figure("fig-x")
@@ -160,4 +177,4 @@ def test_a_figure_is_found_by_name(root):
 
 def test_a_chapter_that_does_not_exist_is_an_error(root):
     with pytest.raises(ValueError, match="chapters/other.ipynb, found no such file"):
-        stored.Stored(root, "other")
+        results.Stored(root, "other")

@@ -1,6 +1,6 @@
 """The whole book as one PDF, printed by Chromium from the one-page HTML build.
 
-    python _ext/pdf.py            # writes _build/pdf/book.pdf
+    python -m tools.pdf            # writes _build/pdf/book.pdf
 
 Formulas, figures and code are what the web pages show; answers and solutions are
 unfolded.
@@ -19,17 +19,18 @@ FOOTER = """
 <div style="width: 100%; font: 8pt sans-serif; text-align: center; color: #555">
   <span class="pageNumber"></span>
 </div>"""
+# .ci/run looks for the same.
+NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 NO_CHROMIUM = (
-    "Chromium was expected on PATH (chromium, chromium-browser or google-chrome), "
-    "and none was found. Install it, on Debian and Ubuntu by `apt-get install "
-    "chromium`, and run this again."
+    f"Chromium was expected on PATH ({', '.join(NAMES[:-1])} or {NAMES[-1]}), and "
+    "none was found. Install it, on Debian and Ubuntu by `apt-get install chromium`, "
+    "and run this again."
 )
 
 
 def find_chromium():
     """The path of an installed Chromium, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def launch(playwright):
@@ -44,6 +45,7 @@ def build_one_page(folder):
     command = ["build", ROOT, "--path-output", folder, "--builder", "singlehtml"]
     subprocess.run(
         [sys.executable, "-c", BUILD, *map(str, command), "--all"],
+        cwd=ROOT,
         check=True,
         stdout=subprocess.DEVNULL,
     )

@@ -1,0 +1,11 @@
+"""Fixtures of all tests."""
+
+import pytest
+
+from tests import support
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """For tests that need MNIST and Fashion-MNIST themselves."""
+    support.need_real_data()
