@@ -1,6 +1,6 @@
 """pytest plugin: nbval with the rules of `compare.py`, and a report of its own.
 
-    python -m pytest -p regression.plugin --nbval --nbval-current-env chapters
+    python -m pytest -p regression.plugin --nbval --nbval-current-env FOLDER
 
 nbval runs the cells. On top of it this plugin compares their outputs by our rules,
 lets no cell pass that was never run, notices a dead kernel within a second, stops a
@@ -50,6 +50,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    try:
+        project.read(config.rootpath)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
     plugin.RunningKernel = WatchedKernel
     kernel.KernelManager = manage_kernel
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")

@@ -28,7 +28,7 @@ Cells = dict[str, tuple[list, list]]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m regression.portable")
     parser.add_argument("notebooks", nargs="*", type=Path)
-    own = project.read(Path.cwd())
+    own = project.here()
     paths = parser.parse_args().notebooks or own.paths()
     runs = {STORED: {path: stored_cells(path) for path in paths}}
     for name, cells in run_all(own, paths):

@@ -1,6 +1,7 @@
 """What a project says of itself: the table [tool.regression] of its pyproject.toml."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,3 +67,11 @@ def read(root: Path) -> Project:
             "Correct the name."
         )
     return Project(root, **given)
+
+
+def here() -> Project:
+    """The project of the folder that the program runs in; exits where it is faulty."""
+    try:
+        return read(Path.cwd())
+    except ValueError as error:
+        sys.exit(str(error))

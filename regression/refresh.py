@@ -36,7 +36,7 @@ class NotRefreshed(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regression.refresh")
     parser.add_argument("notebooks", nargs="*", type=Path)
-    own, failed = project.read(Path.cwd()), []
+    own, failed = project.here(), []
     paths = parser.parse_args().notebooks or own.paths()
     stop_on_doubt(own)
     for path in paths:

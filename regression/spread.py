@@ -47,13 +47,14 @@ class Spread:
     def printed(self, cell: str, code: str) -> float:
         """By how much the numbers that a cell prints may differ, relative to scale.
 
-        A cell whose code has changed since, such as a plot, gets the largest of all.
+        A cell whose code has changed since, such as a plot, or of which no two runs had
+        the same words, gets the largest of all.
         """
-        cells = self.cells.values()
-        if cell in self.cells and self.cells[cell]["code"] == code:
-            cells = [self.cells[cell]]
-        found = [limits.limit(**measured["printed"]) for measured in cells]
-        return max(found, default=0.0)
+        own = self.cells.get(cell, {})
+        judged = [measured["printed"] for measured in self.cells.values()]
+        if own.get("code") == code and own["printed"]:
+            judged = [own["printed"]]
+        return max((limits.limit(**one) for one in judged if one), default=0.0)
 
     def trainings(self, cell: str, code: str, count: int) -> list[dict] | None:
         """For each training of a cell what `trainings.compare` takes as its spread.
@@ -88,12 +89,17 @@ def read(notebook: Path, profile: str) -> Spread:
         for file, content in files.items()
         for name, cell in content.get(profile, {}).items()
     }
-    printed = [(cell["printed"], cell["runs"]) for cell in measured.values()]
-    judged = dict(zip(measured, limits.pooled(printed, profile), strict=True))
+    printed = {
+        name: (cell["printed"], cell["alike"])
+        for name, cell in measured.items()
+        if cell["alike"] > 1
+    }
+    pooled = limits.pooled(list(printed.values()), profile)
+    judged = dict(zip(printed, pooled, strict=True))
     cells = {
         name: {
             "code": cell["code"],
-            "printed": judged[file, name],
+            "printed": judged.get((file, name)),
             "outcomes": [{} for _ in cell["trainings"]],
         }
         for (file, name), cell in measured.items()
@@ -190,6 +196,7 @@ def summary(runs: dict[str, dict]) -> dict[str, dict]:
         found[cell] = {
             "code": first["code"],
             "runs": len(like),
+            "alike": len(like) - differing,  # whose numbers can be told
             "printed": round_up(max(printed, default=0.0)),
             "trainings": [measured_training(runs) for runs in notes],
         }
@@ -265,7 +272,7 @@ def glued(outputs: list[NotebookNode]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regression.spread")
     parser.add_argument("notebooks", nargs="*", type=Path)
-    own = project.read(Path.cwd())
+    own = project.here()
     paths = parser.parse_args().notebooks or [
         path
         for path in own.paths()

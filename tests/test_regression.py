@@ -780,6 +780,7 @@ NOTE = {
 }
 SPREAD = {
     "runs": 21,
+    "alike": 21,
     "printed": 0.01,
     "trainings": [
         {

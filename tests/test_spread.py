@@ -46,6 +46,7 @@ class TestSummary:
         assert found["train"] == {
             "code": CODE,
             "runs": 3,
+            "alike": 3,
             "printed": pytest.approx(0.1 / scale, abs=0.01),
             "trainings": [],
         }
@@ -69,7 +70,7 @@ class TestSummary:
     def test_runs_that_print_other_words_are_told(self, capsys):
         texts = ["loss 0.5: ahead\n", "loss 0.5: ahead\n", "loss 9.5: behind\n"]
         found = spread.summary(named([cells(text) for text in texts]))
-        assert found["train"]["printed"] == 0.0
+        assert (found["train"]["printed"], found["train"]["alike"]) == (0.0, 2)
         said = capsys.readouterr().out
         assert said == "cell train: 1 of 3 runs print other words\n"
 
@@ -178,11 +179,12 @@ def test_the_full_profile_varies_the_seed():
     assert found == {"as it is": {}} | seeds
 
 
-def measured(printed, *trainings, code=CODE, runs=5):
+def measured(printed, *trainings, code=CODE, runs=5, alike=None):
     """A cell as NAME.spread.json has it."""
     return {
         "code": code,
         "runs": runs,
+        "alike": alike or runs,
         "printed": printed,
         "trainings": list(trainings),
     }
@@ -218,6 +220,12 @@ class TestSpread:
         assert most > found.printed("c", CODE)
         assert found.printed("c", "of now") == most
         assert found.printed("new", CODE) == most
+
+    def test_numbers_of_runs_of_other_words_vary_as_the_most(self, stored):
+        cells = {"c": measured(0.0, alike=1), "d": measured(0.03, alike=3)}
+        found = spread.read(stored("a", cells, {}), "short")
+        assert found.printed("d", CODE) == limits.limit(0.03, 2)
+        assert found.printed("c", CODE) == found.printed("d", CODE)
 
     def test_the_notebooks_of_a_folder_are_pooled(self, stored):
         path = stored("a", {"c": measured(0.01)}, {})
