@@ -29,6 +29,8 @@ new for.
 :::
 """
 
+NOT_SHOWN = {"remove-cell", "remove_cell"}  # tags of cells that have no place in a page
+
 # Text in here is no prose, or is a link already.
 NO_PROSE = (
     nodes.literal,
@@ -74,7 +76,12 @@ def add_cell_labels(app, doctree):
         return
     path = Path(app.env.doc2path(docname))
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    code = [
+        cell
+        for cell in cells
+        if cell["cell_type"] == "code"
+        and not NOT_SHOWN & set(cell["metadata"].get("tags", ()))
+    ]
     found = [
         node
         for node in doctree.findall(nodes.container)
