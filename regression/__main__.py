@@ -7,6 +7,7 @@ the notebooks, those run once more, alone, and what that says counts.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 PYTEST = ["-m", "pytest", "-p", "regression.plugin", "--nbval", "--nbval-current-env"]
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         spoiled = Path(folder) / "spoiled.json"
         options = [*arguments, f"--regression-spoiled={spoiled}"]
@@ -33,8 +34,17 @@ def main(arguments):
     return status
 
 
-def run(options):
-    return subprocess.run([sys.executable, *PYTEST, *options]).returncode
+def run(options: list[str]) -> int:
+    """The exit status of pytest, which ends in order where it is interrupted."""
+    # In a session of its own, so that Ctrl-C reaches it once, by way of this process.
+    process = subprocess.Popen(
+        [sys.executable, *PYTEST, *options], start_new_session=True
+    )
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

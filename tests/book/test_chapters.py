@@ -10,7 +10,7 @@ from docutils import nodes
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "_ext"))
 
-import chapters  # noqa: E402
+import chapters
 
 
 @pytest.mark.parametrize("tag", ["remove-cell", "remove_cell"])

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -107,3 +109,23 @@ def test_nothing_in_the_package_names_this_course():
     for path in (ROOT / "regression").glob("*.py"):
         found = [word for word in words if word in path.read_text()]
         assert not found, f"{path.name} names {found}"
+
+
+def test_ctrl_c_in_a_first_cell_ends_in_order(tmp_path):
+    (tmp_path / "regression").symlink_to(ROOT / "regression")
+    code = "open('started', 'w').close()\nimport threading; threading.Event().wait()"
+    cell = nbformat.v4.new_code_cell(code, id="first")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "regression", "-q", "--rootdir=.", "."],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not (tmp_path / "started").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in said and "Traceback" not in said
