@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 import pytest
-import stub_cuda
+
+from tests.support import stub_cuda
 
 IMPORT = """
 import mxnet as mx

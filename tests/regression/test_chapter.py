@@ -12,11 +12,11 @@ import nbformat
 import pytest
 
 from regression import compare, project, record, run
-from tests.test_regression import in_cell, regression_run, source, write
+from tests.regression.test_run import in_cell, regression_run, source, write
 
 pytestmark = pytest.mark.usefixtures("real_data")
 
-CHAPTER = Path(__file__).parents[1] / "chapters/batch-norm-scratch.ipynb"
+CHAPTER = Path(__file__).parents[2] / "chapters/batch-norm-scratch.ipynb"
 PROJECT = project.read(CHAPTER.parents[1])
 LAST = "agree"  # the last cell before anything is timed or trained
 

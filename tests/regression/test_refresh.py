@@ -16,7 +16,7 @@ import pytest
 from regression import record
 from regression import refresh as refresh_module
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 GOOD = [
     "import os, sys\nSEED = 7\nimport random; random.seed(SEED)",

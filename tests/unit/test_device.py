@@ -1,4 +1,4 @@
-"""The choice of device against a stand-in for NVIDIA's driver, tests/stub_cuda.c."""
+"""The choice of device against a stand-in for NVIDIA's driver, stub_cuda.c."""
 
 import os
 import subprocess
@@ -6,8 +6,9 @@ import sys
 
 import mxnet as mx
 import pytest
-import stub_cuda
 from utils import cuda, device
+
+from tests.support import stub_cuda
 
 SCRIPT = cuda.__file__
 

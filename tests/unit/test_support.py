@@ -3,8 +3,7 @@
 import pytest
 from utils import data
 
-from tests import stub_cuda
-from tests.support import missing, need_real_data
+from tests.support import missing, need_real_data, stub_cuda
 
 WORDS = "A compass was expected. Buy one."
 

@@ -10,7 +10,7 @@ import pytest
 
 from tools import results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROVENANCE = {
     "device": "cpu(0)",
     "processor": "Xeon",

@@ -1,4 +1,4 @@
-"""Builds tests/stub_cuda.c, the stand-in for NVIDIA's driver, where a C compiler is."""
+"""Builds stub_cuda.c, the stand-in for NVIDIA's driver, where a C compiler is."""
 
 import pathlib
 import shutil

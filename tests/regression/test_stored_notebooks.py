@@ -8,7 +8,7 @@ import yaml
 
 from regression import compare, record, slices, spread
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(ROOT.glob("chapters/*.ipynb"))
 
 

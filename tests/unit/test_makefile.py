@@ -11,7 +11,7 @@ import pytest
 from tools import pdf
 
 MAKE = shutil.which("make")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MAKEFILE = ROOT / "Makefile"
 
 

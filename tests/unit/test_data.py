@@ -22,8 +22,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 from utils import data, profile
-from loopback import Mirror, send
 from mxnet import nd, npx
+
+from tests.support.loopback import Mirror, send
 
 REAL = os.environ.get("BN_DATA_DIR")
 NAMES = list(data.FILES)

@@ -22,7 +22,7 @@ import pytest
 
 from regression import plugin, project, record, refresh, run, slices, spread
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Seconds: a run that waits for this much longer one fails itself.
 PATIENCE, FOREVER = 900, 100_000
 TIMEOUT = 6  # seconds a cell, of those that hang

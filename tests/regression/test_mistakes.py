@@ -11,7 +11,7 @@ import pytest
 
 from regression import project, record, run, slices, spread, trainings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHAPTERS, PROJECT = ROOT / "chapters", project.read(ROOT)
 
 pytestmark = pytest.mark.usefixtures("real_data")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-WORKFLOWS = sorted(Path(__file__).parents[1].glob(".github/workflows/*.yml"))
+WORKFLOWS = sorted(Path(__file__).parents[2].glob(".github/workflows/*.yml"))
 JOBS = [
     pytest.param(workflow, job, id=f"{path.stem}-{name}")
     for path in WORKFLOWS

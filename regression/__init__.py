@@ -1,0 +1,1 @@
+"""Runs notebooks again and says which differences matter; README.md has the rest."""
