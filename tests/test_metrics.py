@@ -63,9 +63,15 @@ def test_evaluate_accuracy_predicts():
     assert utils.evaluate_accuracy(batches, net) == 1.0
 
 
-def test_evaluate_accuracy_refuses_an_exhausted_generator():
-    with pytest.raises(ValueError, match="at least one batch.*only once"):
-        utils.evaluate_accuracy(iter([]), identity)
+@pytest.mark.parametrize("nothing", [iter([]), [], ()], ids=["iterator", "[]", "()"])
+def test_evaluate_accuracy_refuses_to_have_no_batch(nothing):
+    with pytest.raises(ValueError) as caught:
+        utils.evaluate_accuracy(nothing, identity)
+    assert str(caught.value) == (
+        "evaluate_accuracy expects at least one batch, but the iterator gave none; a "
+        "generator can be used only once, so pass a list or an iterator of "
+        "utils.load_mnist instead."
+    )
 
 
 def test_numpy_mode(numpy_mode):

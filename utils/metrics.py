@@ -34,10 +34,9 @@ def evaluate_accuracy(data_iterator, net, ctx=None):
         list of devices that share each batch; left out, they stay where they are.
     Returns a Python float in [0, 1]. Raises ValueError where there is no batch.
     """
-    if isinstance(data_iterator, (list, tuple)) and isinstance(
-        data_iterator[0], nd.NDArray
-    ):
-        data_iterator = [data_iterator]
+    if isinstance(data_iterator, (list, tuple)):
+        if data_iterator and isinstance(data_iterator[0], nd.NDArray):
+            data_iterator = [data_iterator]
     hits, count = [], 0
     for data, label in data_iterator:
         for X, y in split_and_load(data, label, ctx):
