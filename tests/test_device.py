@@ -326,6 +326,71 @@ def test_links_beside_libmxnet(site):
     }
 
 
+@pytest.fixture
+def read_only(site):
+    """As if `site` were on a disk that can't be written; returns what is to be said."""
+    # Not by permissions, which do not stop root. Python runs this file at its start.
+    (site / "sitecustomize.py").write_text(
+        """
+import errno, os, pathlib
+def refuse(path, target):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+pathlib.Path.symlink_to = refuse
+"""
+    )
+    return (
+        f"The CUDA libraries can't be linked into {site / 'mxnet'} (Read-only file "
+        f"system). Make that folder writable and run `{sys.executable} {SCRIPT} link` "
+        "once."
+    )
+
+
+def test_links_that_cannot_be_written_are_explained(read_only):
+    run = subprocess.run(
+        [sys.executable, SCRIPT, "link"], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"{read_only}\n"
+
+
+# Loads a libmxnet.so that needs the CUDA libraries, and then is the installed MXNet.
+DEMANDING_MXNET = """
+import ctypes, os
+ctypes.CDLL(os.path.join(os.path.dirname(__file__), "libmxnet.so"))
+__file__ = {real!r}
+__path__ = [os.path.dirname(__file__)]
+exec(compile(open(__file__).read(), __file__, "exec"))
+"""
+
+COMPUTE = """
+import subprocess, sys
+import utils
+from mxnet import nd
+print(nd.ones(3, ctx=utils.try_gpu()).sum().asscalar())
+subprocess.run([sys.executable, "-c", "import mxnet"], check=True)
+"""
+
+
+def test_cpu_computes_where_the_links_cannot_be_written(site, read_only, stub):
+    stub()  # a driver without a GPU
+    nvidia, mxnet = site / "nvidia", site / "mxnet"
+    cudnn = nvidia / "cudnn/lib/libcudnn.so.8"
+    cublas = nvidia / "cublas/lib/libcublas.so.11"
+    # The one that comes first by its name needs the other.
+    for library, *needed in (cudnn,), (cublas, cudnn), (mxnet / "libmxnet.so", cublas):
+        name = f"-Wl,--no-as-needed,-soname,{library.name}"
+        command = ["cc", "-shared", "-fPIC", name, "-o", library, "-xc", os.devnull]
+        subprocess.run([*command, "-xnone", *needed], check=True)
+    (mxnet / "__init__.py").write_text(DEMANDING_MXNET.format(real=mx.__file__))
+    command = [sys.executable, "-c", COMPUTE]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.stderr == f"{read_only} Until then, utils loads them itself.\n"
+    first, _, answer = run.stdout.splitlines()
+    assert first == "Computing on cpu(0): the NVIDIA driver sees no GPU."
+    assert (run.returncode, answer) == (0, "3.0")
+    assert not list(mxnet.glob("libcu*"))
+
+
 def test_linking_without_a_cuda_build_is_an_error(site):
     (site / "mxnet_cu112-1.9.1.dist-info/METADATA").unlink()
     (site / "mxnet_cu112-1.9.1.dist-info").rmdir()
