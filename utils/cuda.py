@@ -138,15 +138,20 @@ def run_bounded(command, seconds):
 def prepare_import():
     """Make `import mxnet` work where its CUDA build is installed.
 
-    With the CPU build it does nothing. Raises ImportError, with what to do, where
-    there is no driver: the CUDA build cannot even be imported then.
+    With the CPU build it does nothing. Where the environment can't be written, it
+    says so on stderr and loads the CUDA libraries from where they are. Raises
+    ImportError, with what to do, where there is no driver: the CUDA build cannot even
+    be imported then.
     """
     if "mxnet" in sys.modules:
         return
     mxnet = _cuda_build()
     if mxnet is None:
         return
-    _link(mxnet)
+    problem = _link(mxnet)
+    if problem:
+        print(f"{problem} Until then, utils loads them itself.", file=sys.stderr)
+        _load(mxnet)
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -172,13 +177,48 @@ def _link(mxnet):
     """Link the pip-installed CUDA libraries beside libmxnet.so, where it looks first.
 
     So `import mxnet` finds them in every process and in any order of imports. The
-    links are relative: they stay right when the environment is moved.
+    links are relative: they stay right when the environment is moved. Returns None,
+    or what to do where they can't be made.
     """
-    for library in mxnet.parent.glob("nvidia/*/lib/*.so*"):
+    for library in _libraries(mxnet):
         try:
             (mxnet / library.name).symlink_to(os.path.relpath(library, mxnet))
         except FileExistsError:
             pass
+        except OSError as error:
+            return (
+                f"The CUDA libraries can't be linked into {mxnet} ({error.strerror}). "
+                "Make that folder writable and run "
+                f"`{sys.executable} {os.path.abspath(__file__)} link` once."
+            )
+    return None
+
+
+def _load(mxnet):
+    """Load the pip-installed CUDA libraries here, and let child processes find them.
+
+    The dynamic linker takes a library that is loaded already for one of its name.
+    """
+    folders = {str(library.parent): None for library in _libraries(mxnet)}
+    others = os.environ.get("LD_LIBRARY_PATH")
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, *filter(None, [others])])
+    left, before = _libraries(mxnet), None
+    # Some need others, so as long as one more could be loaded, there is another round.
+    while left != before:
+        left, before = [library for library in left if not _loads(library)], left
+
+
+def _loads(library):
+    try:
+        ctypes.CDLL(str(library))
+    except OSError:
+        return False
+    return True
+
+
+def _libraries(mxnet):
+    """The CUDA libraries that pip installed beside mxnet."""
+    return sorted(mxnet.parent.glob("nvidia/*/lib/*.so*"))
 
 
 def _query():
@@ -218,7 +258,9 @@ def _main(task):
         mxnet = _cuda_build()
         if mxnet is None:
             sys.exit("No CUDA build of MXNet is installed for " + sys.executable)
-        _link(mxnet)
+        problem = _link(mxnet)
+        if problem:
+            sys.exit(problem)
     else:
         driver = ask_driver()
         usable = [gpu for gpu in driver.gpus if not gpu.problem]

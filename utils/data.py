@@ -7,7 +7,8 @@ Each file is looked for in three places, and the first that has it wins:
 2. the user's cache;
 3. the mirrors, one after the other; what they send is kept in the cache.
 
-Wherever a file comes from, the SHA-256 of its decompressed content is checked.
+Wherever a file comes from, no more of it is read or decompressed than its known
+size allows, and the SHA-256 of its decompressed content is checked.
 BN_STANDIN=digits puts scikit-learn's bundled digits in place of both sets, for
 a machine with neither data nor network.
 
@@ -19,6 +20,7 @@ import functools
 import gzip
 import hashlib
 import io
+import math
 import operator
 import os
 import sys
@@ -205,7 +207,7 @@ def _find_file(dataset, name, shape, sha256):
             )
         for path in folder / dataset / name, folder / dataset / f"{name}.gz":
             try:
-                return _parse(path.read_bytes(), shape, sha256), str(path.parent)
+                return _parse(_read(path, shape), shape, sha256), str(path.parent)
             except FileNotFoundError as error:
                 tried.append(f"{path}: {_reason(error)}")
             except (OSError, ValueError) as error:
@@ -217,13 +219,13 @@ def _find_file(dataset, name, shape, sha256):
         tried.append("BN_DATA_DIR: not set")
     cached = CACHE / dataset / f"{name}.gz"
     try:
-        return _parse(cached.read_bytes(), shape, sha256), str(cached.parent)
+        return _parse(_read(cached, shape), shape, sha256), str(cached.parent)
     except (OSError, ValueError) as error:  # a damaged file is fetched again
         tried.append(f"{cached}: {_reason(error)}")
     for mirror in MIRRORS[dataset]:
         url = f"{mirror}{name}.gz"
         try:
-            raw = _download(url)
+            raw = _download(url, shape)
             array = _parse(raw, shape, sha256)
         except (requests.RequestException, ValueError) as error:
             tried.append(f"{url}: {_reason(error)}")
@@ -239,11 +241,35 @@ def _find_file(dataset, name, shape, sha256):
     )
 
 
+def _size(shape):
+    """How many bytes an IDX file of `shape` has, unpacked."""
+    return 4 + 4 * len(shape) + math.prod(shape)
+
+
+def _most(shape):
+    """How many bytes an IDX file of `shape` can have, packed or not."""
+    # gz stores what it can't shrink, at a cost of a few bytes a block.
+    return _size(shape) + _size(shape) // 16 + 1024
+
+
+def _read(path, shape):
+    """The file's content, of a larger one only one byte more than it can have."""
+    with open(path, "rb") as file:
+        return file.read(_most(shape) + 1)
+
+
 def _parse(raw, shape, sha256):
     """The array in `raw`, an IDX file of `shape`, gz or not; ValueError if damaged."""
+    size = _size(shape)
     if raw[:2] == b"\x1f\x8b":
+        if len(raw) > _most(shape):
+            raise ValueError(
+                f"wrong length, a gz file of at most {_most(shape)} bytes was expected "
+                "but there are more"
+            )
         try:
-            raw = gzip.decompress(raw)
+            # One byte more than expected shows that there are too many.
+            raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(size + 1)
         except EOFError:
             raise ValueError(f"truncated gz file of {len(raw)} bytes") from None
         except (OSError, zlib.error) as error:
@@ -262,10 +288,10 @@ def _parse(raw, shape, sha256):
             f"wrong number or size, {shape} was expected (a label for each image) "
             f"but the header says {found}"
         )
-    if len(raw) != start + np.prod(shape):
+    if len(raw) != size:
         raise ValueError(
-            f"wrong length, {start + np.prod(shape)} bytes were expected but there "
-            f"are {len(raw)}"
+            f"wrong length, {size} bytes were expected but there are "
+            f"{'more' if len(raw) > size else len(raw)}"
         )
     digest = hashlib.sha256(raw).hexdigest()
     if digest != sha256:
@@ -273,25 +299,52 @@ def _parse(raw, shape, sha256):
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
-def _download(url):
+def _download(url, shape):
     """What `url` sends, with one more attempt where the server answered badly."""
-    name = url.rpartition("/")[-1]
     for last in False, True:
-        received = io.BytesIO()
         try:
-            # pooch sets the real total; a bar without any would count as none.
-            with tqdm(
-                desc=name, total=1, unit="B", unit_scale=True, leave=False
-            ) as bar:
-                fetch = pooch.HTTPDownloader(bar, chunk_size=2**16, timeout=TIMEOUT)
-                fetch(url, received, None)
-            return received.getvalue()
+            return _fetch(url, _most(shape))
         except requests.RequestException as error:
             # No name, no route, a refused connection or a 404 will not go away.
             busy = error.response is not None and error.response.status_code >= 500
             if last or not (busy or isinstance(error, INTERRUPTED)):
                 raise
             time.sleep(PAUSE)
+
+
+def _fetch(url, most):
+    """What `url` sends; reading ends with the chunk that goes beyond `most` bytes."""
+    received = bytearray()
+    with requests.get(
+        url,
+        timeout=TIMEOUT,
+        stream=True,
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": _leave_unread},
+    ) as response:
+        response.raise_for_status()
+        length = response.headers.get("Content-Length", "")
+        with tqdm(
+            desc=url.rpartition("/")[-1],
+            total=int(length) if length.isdecimal() else None,
+            unit="B",
+            unit_scale=True,
+            leave=False,
+        ) as bar:
+            for chunk in response.iter_content(2**16):
+                received += chunk
+                bar.update(len(chunk))
+                if len(received) > most:
+                    break
+    return bytes(received)
+
+
+def _leave_unread(response, **_):
+    """Keep requests from what has no bound: decoding, and the body of a redirect."""
+    # Some servers call a gz file an encoding; it is decompressed in _parse.
+    response.raw.headers.pop("Content-Encoding", None)
+    if response.is_redirect:
+        response.close()
 
 
 def _keep(raw, path):

@@ -5,9 +5,11 @@
 
 import functools
 import os
+import platform
 import re
 import sys
 import warnings
+from pathlib import Path
 
 import mxnet as mx
 from utils.cuda import ask_driver, run_bounded
@@ -32,7 +34,12 @@ except Exception as error:
     sys.exit(lines[-1] if lines else repr(error))
 """
 
+CPUINFO = Path("/proc/cpuinfo")  # Linux describes its processors there
+SYSCTL = ["sysctl", "-n", "machdep.cpu.brand_string"]  # and macOS answers this
+SYSCTL_SECONDS = 5
+
 _told = set()
+_used = None
 
 # `python -m utils.device` imports `utils`, and so this module, before it runs it
 # again as the main one; nothing here minds.
@@ -60,6 +67,36 @@ def try_all_gpus():
     return _choose(most=None)
 
 
+def used() -> str | None:
+    """The device that `try_gpu` or `try_all_gpus` chose last, such as "gpu(0)".
+
+    Of several it is the first one. None where neither has chosen in this process.
+    """
+    return _used
+
+
+def hardware(device: str) -> str:
+    """The name of the hardware behind a device such as "cpu(0)" or "gpu(0)".
+
+    Of a GPU it is the driver's name for it, as in "NVIDIA A100-SXM4-40GB". Of the
+    CPU it is the processor's name and the number of cores that this process may use,
+    as in "AMD EPYC, 2 cores". Raises ValueError where `device` is neither the CPU nor
+    a GPU that the driver lists.
+    """
+    name = str(device)
+    if re.fullmatch(r"cpu\(\d+\)", name):
+        cores = _cores()
+        return f"{_processor()}, {cores} {'core' if cores == 1 else 'cores'}"
+    if re.fullmatch(r"gpu\(\d+\)", name):
+        for gpu in _driver().gpus:
+            if name == f"gpu({gpu.index})":
+                return gpu.name
+    raise ValueError(
+        "hardware expects cpu(0) or a GPU that the NVIDIA driver lists, such as "
+        f"gpu(0), but it got {device!r}; pass what used() returns after try_gpu()."
+    )
+
+
 def _choose(most):
     wish = _wish()
     if wish == "cpu":
@@ -74,7 +111,8 @@ def _choose(most):
         reason = " and ".join(gpu.name for gpu in proved) + " answered a small test"
         return _tell([mx.gpu(gpu.index) for gpu in proved], reason)
     # Of several problems, that of the GPU one would have got; _diagnose shows all.
-    problems.append(driver.problem or "the NVIDIA driver lists no such GPU")
+    listed = ", ".join(f"gpu({gpu.index})" for gpu in driver.gpus)
+    problems.append(driver.problem or f"the NVIDIA driver lists only {listed}")
     if wish:
         raise RuntimeError(
             f"BN_DEVICE={wish} asks for a GPU, but {problems[0]}. Correct BN_DEVICE, "
@@ -134,6 +172,8 @@ def _probe(gpu):
 
 
 def _tell(devices, reason):
+    global _used
+    _used = str(devices[0])
     line = f"Computing on {', '.join(map(str, devices))}: {reason}."
     if line not in _told:
         _told.add(line)
@@ -145,7 +185,22 @@ def _tell(devices, reason):
 def _cores():
     if hasattr(os, "sched_getaffinity"):  # those that this process may use
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
+
+
+def _processor():
+    """The processor's name as the system gives it."""
+    name = ""
+    try:
+        if CPUINFO.exists():
+            found = re.search(r"^model name\s*: *(.+)", CPUINFO.read_text(), re.M)
+            name = found[1] if found else ""  # ARM has none
+        elif sys.platform == "darwin":
+            status, output = run_bounded(SYSCTL, SYSCTL_SECONDS)
+            name = output if status == 0 else ""
+    except OSError:  # neither may be read or run
+        pass
+    return name.strip() or platform.processor() or "unknown processor"
 
 
 def _diagnose():

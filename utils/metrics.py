@@ -1,6 +1,6 @@
 """Accuracy, for one batch and for a whole data set.
 
-Both functions work in MXNet's classic mode (`mx.nd`) and in NumPy mode
+All functions here work in MXNet's classic mode (`mx.nd`) and in NumPy mode
 (`npx.set_np()`), on any net that is called as ``net(data)``.
 """
 
@@ -22,7 +22,7 @@ def accuracy(output, label):
             f"{label.shape}; reshape the labels with label.reshape((-1,)) or "
             "check that both come from the same batch."
         )
-    return float(_hits(output, label).asscalar()) / output.shape[0]
+    return float(count_hits(output, label).asscalar()) / output.shape[0]
 
 
 def evaluate_accuracy(data_iterator, net, ctx=None):
@@ -34,14 +34,13 @@ def evaluate_accuracy(data_iterator, net, ctx=None):
         list of devices that share each batch; left out, they stay where they are.
     Returns a Python float in [0, 1]. Raises ValueError where there is no batch.
     """
-    if isinstance(data_iterator, (list, tuple)) and isinstance(
-        data_iterator[0], nd.NDArray
-    ):
-        data_iterator = [data_iterator]
+    if isinstance(data_iterator, (list, tuple)):
+        if data_iterator and isinstance(data_iterator[0], nd.NDArray):
+            data_iterator = [data_iterator]
     hits, count = [], 0
     for data, label in data_iterator:
         for X, y in split_and_load(data, label, ctx):
-            hits.append(_hits(net(X), y))
+            hits.append(count_hits(net(X), y))
             count += X.shape[0]
     if not count:
         raise ValueError(
@@ -70,8 +69,14 @@ def split_and_load(data, label, ctx):
     )
 
 
-def _hits(output, label):
-    """Number of right answers, as an array of one float32 that is not waited for."""
+def count_hits(output, label):
+    """How many rows of `output` have their largest entry at index `label`.
+
+    output: scores or probabilities, shape (batch, classes).
+    label: class indices, shape (batch,), of any number type.
+    Returns an `mx.nd` array of shape (1,) and type float32, on the device of
+    `output`. It is not waited for: `.asscalar()` does that.
+    """
     # float32 counts exactly up to 2**24, far above any batch.
     guess = output.as_nd_ndarray().argmax(axis=1)
     return (guess == label.as_nd_ndarray().astype("float32")).sum()

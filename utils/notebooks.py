@@ -13,9 +13,11 @@ def definitions(chapter, folder=CHAPTERS):
 
     chapter: a notebook's name without `.ipynb`, such as "batch-norm-scratch".
     Runs only the imports, the function and the class definitions at the top
-    level of its code cells, no training. Where a name is defined twice, the
-    later definition wins. Returns an object with one attribute a name. Raises
-    FileNotFoundError where there is no such chapter.
+    level of its code cells, no training, no magic (`%time f()`) and no command
+    (`!ls`). A cell that is all magic (`%%time`) adds nothing. Where a name is
+    defined twice, the later definition wins. Returns an object with one
+    attribute a name. Raises FileNotFoundError where there is no such chapter, and
+    ValueError where a code cell is not Python.
     """
     path = Path(folder) / f"{chapter}.ipynb"
     if not path.is_file():
@@ -26,9 +28,30 @@ def definitions(chapter, folder=CHAPTERS):
         )
     wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
     names = {"__name__": path.stem}
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cells, 1):
         if cell["cell_type"] == "code":
-            tree = ast.parse("".join(cell["source"]))
+            place = cell.get("id", number)  # notebooks before version 4.5 have no ids
+            try:
+                tree = _parse("".join(cell["source"]))
+            except (SyntaxError, ValueError) as error:  # ValueError: null bytes
+                line = f"line {error.lineno}: " if getattr(error, "lineno", 0) else ""
+                raise ValueError(
+                    f"definitions expects Python in each code cell, but cell {place} "
+                    f"of {path.name} is none ({line}{getattr(error, 'msg', error)}); "
+                    "correct that cell, or make it a Markdown cell."
+                ) from None
             tree.body = [node for node in tree.body if isinstance(node, wanted)]
-            exec(compile(tree, f"{path.name}:{cell['id']}", "exec"), names)
+            exec(compile(tree, f"{path.name}:{place}", "exec"), names)
     return SimpleNamespace(**names)
+
+
+def _parse(source):
+    """The syntax tree of a cell, with IPython's own syntax turned into calls."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        # Only here, as it is not there where nobody runs notebooks.
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        return ast.parse(TransformerManager().transform_cell(source))

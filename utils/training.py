@@ -7,7 +7,7 @@ import time
 from utils import profile
 from mxnet import autograd, gluon
 from tqdm import tqdm
-from utils.metrics import _hits, evaluate_accuracy, split_and_load
+from utils.metrics import count_hits, evaluate_accuracy, split_and_load
 
 
 def epochs(num_epochs):
@@ -75,7 +75,7 @@ def train_ch5(
             autograd.backward(batch_losses)
             trainer.step(batch_size)
             losses += [part.as_nd_ndarray().sum() for part in batch_losses]
-            hits += [_hits(o, y) for o, (_, y) in zip(outputs, parts, strict=True)]
+            hits += [count_hits(o, y) for o, (_, y) in zip(outputs, parts, strict=True)]
             count += data.shape[0]
         train_loss = sum(float(part.asscalar()) for part in losses) / count
         train_acc = sum(float(part.asscalar()) for part in hits) / count

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 from unittest import mock
 
@@ -448,6 +449,16 @@ FAULTS = {
         "wrong number or size, (30, 28, 28) was expected (a label for each image) "
         "but the header says (2, 28, 28)",
     ),
+    "garbage after gz": (
+        IMAGES,
+        lambda good: gzip.compress(good) + b"garbage",
+        "damaged gz file (Not a gzipped file (b'ga'))",
+    ),
+    "wrong crc": (
+        IMAGES,
+        lambda good: gzip.compress(good)[:-8] + bytes(4) + gzip.compress(good)[-4:],
+        "damaged gz file (CRC check failed",
+    ),
     "cut plain": (
         IMAGES,
         lambda good: good[:100],
@@ -554,8 +565,8 @@ def test_without_a_network_the_error_says_what_was_tried(course, monkeypatch):
         nameless = "http://mirror.invalid/"  # a name that is reserved for not resolving
         monkeypatch.setenv("NO_PROXY", "*")
         monkeypatch.setattr(data, "MIRRORS", {"mnist": [closed, nameless]})
-        attempts = mock.Mock(wraps=data.pooch.HTTPDownloader)
-        monkeypatch.setattr(data.pooch, "HTTPDownloader", attempts)
+        attempts = mock.Mock(wraps=data.requests.get)
+        monkeypatch.setattr(data.requests, "get", attempts)
         course.folder.mkdir()
         monkeypatch.setenv("BN_DATA_DIR", str(course.folder))
         with pytest.raises(FileNotFoundError) as caught:
@@ -579,6 +590,153 @@ def test_without_a_network_the_error_says_what_was_tried(course, monkeypatch):
     )
     assert "\n" not in message and "0x" not in message
     assert course.cached() == {}
+
+
+# --- More than there can be
+
+HUGE = 2**26  # bytes, where a file of the course has 23,536 at the most
+TOO_MUCH = {
+    # name: (content, the words that say so)
+    "gz bomb": (
+        lambda good: gzip.compress(good[:16] + bytes(HUGE // 4)),
+        "wrong length, 23536 bytes were expected but there are more",
+    ),
+    "long gz": (
+        lambda good: gzip.compress(good) + bytes(HUGE),
+        "wrong length, a gz file of at most 26031 bytes was expected but there are "
+        "more",
+    ),
+    "long plain": (
+        lambda good: good + bytes(HUGE),
+        "wrong length, 23536 bytes were expected but there are more",
+    ),
+}
+
+
+def peak(call):
+    """The most memory, in bytes, that Python's objects took during the call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", TOO_MUCH)
+def test_a_file_that_is_too_large_is_not_read_whole(in_folder, kind):
+    enlarge, words = TOO_MUCH[kind]
+    path = in_folder.folder / "mnist" / f"{IMAGES}.gz"
+    path.write_bytes(enlarge(in_folder.plain[IMAGES]))
+
+    def load():
+        with pytest.raises(ValueError) as caught:
+            utils.load_mnist(8)
+        assert str(caught.value) == (
+            f"{path} can't be used: {words}. Replace that file by a good copy, or "
+            "unset BN_DATA_DIR to use the cache and the mirrors."
+        )
+
+    assert peak(load) < 2**20
+
+
+@pytest.mark.parametrize("kind", TOO_MUCH)
+def test_a_cached_file_that_is_too_large_is_fetched_again(course, mirrors, kind):
+    name = f"{IMAGES}.gz"
+    large = TOO_MUCH[kind][0](course.plain[IMAGES])
+    course.fill(course.cache, course.gz | {name: large})
+    assert peak(lambda: data.find("mnist")) < 2**20
+    assert course.cached() == course.gz
+
+
+def flood(start, redirect=False):
+    """A handler that sends HUGE bytes after `start`, and the events of its end.
+
+    The events: that it has ended, and that it was cut off before.
+    """
+    ended, cut_off = threading.Event(), threading.Event()
+
+    def answer(handler):
+        handler.send_response(302 if redirect else 200)
+        if redirect:
+            handler.send_header("Location", "elsewhere")
+        handler.end_headers()
+        try:
+            handler.wfile.write(start)
+            for _ in range(HUGE // 2**16):
+                handler.wfile.write(bytes(2**16))
+        except ConnectionError:
+            cut_off.set()
+        ended.set()
+
+    return answer, ended, cut_off
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x1f\x8b\x08", TOO_MUCH["long gz"][1]),
+        (idx(np.zeros((30, 28, 28), np.uint8)), TOO_MUCH["long plain"][1]),
+        (
+            HTML,
+            "wrong magic number, 00 00 08 03 was expected but the file starts with ",
+        ),
+    ],
+    ids=["gz", "plain", "html"],
+)
+def test_an_answer_without_an_end_is_cut_off(
+    course, mirrors, start, words, monkeypatch
+):
+    answer, ended, cut_off = flood(start)
+    mirrors[0].answers[f"{IMAGES}.gz"] = answer
+    monkeypatch.setattr(data, "MIRRORS", {"mnist": [mirrors[0].url]})
+
+    def load():
+        with pytest.raises(FileNotFoundError) as caught:
+            utils.load_mnist(8)
+        assert f"{mirrors[0].url}{IMAGES}.gz: {words}" in str(caught.value)
+
+    assert peak(load) < 2**20
+    assert ended.wait(60) and cut_off.is_set()
+    assert mirrors[0].requests == [f"{IMAGES}.gz"]
+    assert course.cached() == {}
+
+
+def test_a_redirect_is_followed_but_its_text_is_not_read(course, mirrors):
+    answer, ended, cut_off = flood(b"Moved. ", redirect=True)
+    mirrors[0].answers[f"{IMAGES}.gz"] = answer
+    mirrors[0].answers["elsewhere"] = course.gz[f"{IMAGES}.gz"]
+    assert data.find("mnist")[2] == mirrors[0].url
+    assert ended.wait(60) and cut_off.is_set()
+    assert course.cached() == course.gz
+
+
+def test_a_mirror_that_calls_gz_an_encoding_is_understood(course, mirrors):
+    """Were it decoded on the way, it would be out of bounds before it is counted."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "x-gzip")
+        handler.end_headers()
+        handler.wfile.write(course.gz[f"{IMAGES}.gz"])
+
+    mirrors[0].answers[f"{IMAGES}.gz"] = answer
+    assert data.find("mnist")[2] == mirrors[0].url
+    assert course.cached() == course.gz
+
+
+def test_a_gz_file_that_is_only_stored_is_within_bounds(course, mirrors):
+    stored = gzip.compress(course.plain[IMAGES], 0)
+    assert len(stored) > len(course.plain[IMAGES])
+    mirrors[0].answers[f"{IMAGES}.gz"] = stored
+    assert data.find("mnist")[2] == mirrors[0].url
+
+
+def test_a_gz_file_of_several_members_is_read_to_its_end(course, mirrors):
+    plain = course.plain[IMAGES]
+    parts = gzip.compress(plain[:9000]) + gzip.compress(plain[9000:]) + bytes(100)
+    mirrors[0].answers[f"{IMAGES}.gz"] = parts
+    assert data.find("mnist")[2] == mirrors[0].url
 
 
 def test_a_folder_that_is_not_there_is_named(course, mirrors, monkeypatch):

@@ -24,6 +24,7 @@ def fresh(monkeypatch):
     for name in ("BN_DEVICE", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(device, "_told", set())
+    monkeypatch.setattr(device, "_used", None)
     device._driver.cache_clear()
     device._probe.cache_clear()
     yield
@@ -69,7 +70,7 @@ def on_cpu(capsys):
     assert device.try_gpu() == mx.cpu()
     line, times = capsys.readouterr().out.splitlines()
     assert line.startswith("Computing on cpu(0): ") and line.endswith(".")
-    cores = len(os.sched_getaffinity(0))
+    cores = device._cores()
     assert times == f"  The times in the text are for 2 CPU cores; here are {cores}."
     assert device.try_all_gpus() == [mx.cpu()]
     assert capsys.readouterr().out == "", "what was told is told again"
@@ -234,7 +235,7 @@ def test_bn_device_does_not_fall_back(stub, cuda_build, monkeypatch):
     with pytest.raises(RuntimeError) as error:
         device.try_all_gpus()
     assert str(error.value) == (
-        "BN_DEVICE=gpu(1) asks for a GPU, but the NVIDIA driver lists no such GPU. "
+        "BN_DEVICE=gpu(1) asks for a GPU, but the NVIDIA driver lists only gpu(0). "
         "Correct BN_DEVICE, or unset it to compute on what there is."
     )
 
@@ -248,6 +249,95 @@ def test_wrong_bn_device(fresh, monkeypatch, wish):
         "BN_DEVICE has to be cpu, gpu or one GPU such as gpu(1), but it is "
         f"{wish!r}. Correct it, or unset it to let try_gpu() choose."
     )
+
+
+@pytest.mark.parametrize("allowed", [{3}, {0, 5}])
+def test_cores_are_those_that_this_process_may_use(monkeypatch, allowed):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert device._cores() == len(allowed)
+
+
+@pytest.mark.parametrize(("machine", "cores"), [(8, 8), (None, 1)])
+def test_cores_where_no_system_call_tells_them(monkeypatch, machine, cores):
+    """As on macOS; Python may not know the machine's number either."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: machine)
+    assert device._cores() == cores
+
+
+def test_used_is_what_was_chosen_last(stub, cuda_build, monkeypatch):
+    stub(capability="9.0 8.6 7.5")
+    cuda_build(PASSES)
+    assert device.used() is None
+    device.try_all_gpus()
+    assert device.used() == "gpu(1)"
+    monkeypatch.setenv("BN_DEVICE", "gpu(2)")
+    device.try_gpu()
+    assert device.used() == "gpu(2)"
+    monkeypatch.setenv("BN_DEVICE", "gpu(7)")
+    with pytest.raises(RuntimeError):
+        device.try_gpu()
+    assert device.used() == "gpu(2)"
+    monkeypatch.setenv("BN_DEVICE", "cpu")
+    device.try_gpu()
+    assert device.used() == "cpu(0)"
+
+
+def test_hardware_of_a_gpu_is_the_drivers_name_for_it(stub):
+    stub(capability="9.0 8.6")
+    assert device.hardware("gpu(1)") == "Stub GPU"
+
+
+@pytest.mark.parametrize("wrong", ["gpu(2)", "gpu", "cpu", "tpu(0)", "cpu(0) ", None])
+def test_hardware_of_no_device_is_an_error(stub, wrong):
+    stub(capability="9.0 8.6")
+    with pytest.raises(ValueError) as error:
+        device.hardware(wrong)
+    assert str(error.value) == (
+        "hardware expects cpu(0) or a GPU that the NVIDIA driver lists, such as "
+        f"gpu(0), but it got {wrong!r}; pass what used() returns after try_gpu()."
+    )
+
+
+@pytest.fixture
+def processor(tmp_path, monkeypatch):
+    """A function that says what the system answers, and how many cores there are."""
+
+    def answer(cpuinfo=None, sysctl=None, python="", cores=2):
+        path = tmp_path / "cpuinfo"
+        if cpuinfo is not None:
+            path.write_text(cpuinfo)
+        monkeypatch.setattr(device, "CPUINFO", path)
+        if sysctl is not None:
+            monkeypatch.setattr(sys, "platform", "darwin")
+            monkeypatch.setattr(device, "SYSCTL", sysctl)
+        monkeypatch.setattr(device.platform, "processor", lambda: python)
+        monkeypatch.setattr(device, "_cores", lambda: cores)
+
+    return answer
+
+
+X86 = "processor\t: 0\nmodel name\t: AMD EPYC 7B13\ncache size\t: 512 KB\n"
+ARM = "processor\t: 0\nBogoMIPS\t: 243.75\nCPU part\t: 0xd40\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "name"),
+    [
+        ({"cpuinfo": X86}, "AMD EPYC 7B13, 2 cores"),
+        ({"cpuinfo": X86, "cores": 1}, "AMD EPYC 7B13, 1 core"),
+        ({"cpuinfo": ARM, "python": "aarch64"}, "aarch64, 2 cores"),
+        ({"cpuinfo": ARM}, "unknown processor, 2 cores"),
+        ({"sysctl": ["echo", "Apple M2"], "cores": 8}, "Apple M2, 8 cores"),
+        ({"sysctl": ["false"], "python": "arm"}, "arm, 2 cores"),
+        ({"sysctl": ["/no/such/command"], "python": "arm"}, "arm, 2 cores"),
+        ({"python": "Intel64 Family 6"}, "Intel64 Family 6, 2 cores"),
+    ],
+)
+def test_hardware_of_the_cpu(processor, answers, name):
+    processor(**answers)
+    assert device.hardware("cpu(0)") == device.hardware("cpu(1)") == name
 
 
 def test_diagnosis(stub):
@@ -325,6 +415,71 @@ def test_links_beside_libmxnet(site):
         "libcudnn.so.8": moved / "nvidia/cudnn/lib/libcudnn.so.8",
         "libcublas.so.11": moved / "nvidia/cublas/lib/libcublas.so.11",
     }
+
+
+@pytest.fixture
+def read_only(site):
+    """As if `site` were on a disk that can't be written; returns what is to be said."""
+    # Not by permissions, which do not stop root. Python runs this file at its start.
+    (site / "sitecustomize.py").write_text(
+        """
+import errno, os, pathlib
+def refuse(path, target):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+pathlib.Path.symlink_to = refuse
+"""
+    )
+    return (
+        f"The CUDA libraries can't be linked into {site / 'mxnet'} (Read-only file "
+        f"system). Make that folder writable and run `{sys.executable} {SCRIPT} link` "
+        "once."
+    )
+
+
+def test_links_that_cannot_be_written_are_explained(read_only):
+    run = subprocess.run(
+        [sys.executable, SCRIPT, "link"], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"{read_only}\n"
+
+
+# Loads a libmxnet.so that needs the CUDA libraries, and then is the installed MXNet.
+DEMANDING_MXNET = """
+import ctypes, os
+ctypes.CDLL(os.path.join(os.path.dirname(__file__), "libmxnet.so"))
+__file__ = {real!r}
+__path__ = [os.path.dirname(__file__)]
+exec(compile(open(__file__).read(), __file__, "exec"))
+"""
+
+COMPUTE = """
+import subprocess, sys
+import utils
+from mxnet import nd
+print(nd.ones(3, ctx=utils.try_gpu()).sum().asscalar())
+subprocess.run([sys.executable, "-c", "import mxnet"], check=True)
+"""
+
+
+def test_cpu_computes_where_the_links_cannot_be_written(site, read_only, stub):
+    stub()  # a driver without a GPU
+    nvidia, mxnet = site / "nvidia", site / "mxnet"
+    cudnn = nvidia / "cudnn/lib/libcudnn.so.8"
+    cublas = nvidia / "cublas/lib/libcublas.so.11"
+    # The one that comes first by its name needs the other.
+    for library, *needed in (cudnn,), (cublas, cudnn), (mxnet / "libmxnet.so", cublas):
+        name = f"-Wl,--no-as-needed,-soname,{library.name}"
+        command = ["cc", "-shared", "-fPIC", name, "-o", library, "-xc", os.devnull]
+        subprocess.run([*command, "-xnone", *needed], check=True)
+    (mxnet / "__init__.py").write_text(DEMANDING_MXNET.format(real=mx.__file__))
+    command = [sys.executable, "-c", COMPUTE]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.stderr == f"{read_only} Until then, utils loads them itself.\n"
+    first, _, answer = run.stdout.splitlines()
+    assert first == "Computing on cpu(0): the NVIDIA driver sees no GPU."
+    assert (run.returncode, answer) == (0, "3.0")
+    assert not list(mxnet.glob("libcu*"))
 
 
 def test_linking_without_a_cuda_build_is_an_error(site):

@@ -1,8 +1,10 @@
 """Accuracy, on numbers that one can count by hand."""
 
 import utils
+import numpy as np
 import pytest
 from mxnet import gluon, nd, npx
+from utils.metrics import count_hits
 
 
 @pytest.fixture
@@ -31,6 +33,13 @@ def test_accuracy_takes_labels_of_any_type(dtype):
 def test_accuracy_refuses_labels_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"got \(4, 2\) and \(.*reshape the labels"):
         utils.accuracy(nd.array(OUTPUT), nd.ones(shape))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_hits_are_counted_in_an_array_of_one_number(dtype):
+    hits = count_hits(nd.array(OUTPUT), nd.array(LABEL, dtype=dtype))
+    assert type(hits) is nd.NDArray
+    assert (hits.shape, hits.dtype, hits.asscalar()) == ((1,), np.float32, 3)
 
 
 def identity(X):
@@ -63,9 +72,15 @@ def test_evaluate_accuracy_predicts():
     assert utils.evaluate_accuracy(batches, net) == 1.0
 
 
-def test_evaluate_accuracy_refuses_an_exhausted_generator():
-    with pytest.raises(ValueError, match="at least one batch.*only once"):
-        utils.evaluate_accuracy(iter([]), identity)
+@pytest.mark.parametrize("nothing", [iter([]), [], ()], ids=["iterator", "[]", "()"])
+def test_evaluate_accuracy_refuses_to_have_no_batch(nothing):
+    with pytest.raises(ValueError) as caught:
+        utils.evaluate_accuracy(nothing, identity)
+    assert str(caught.value) == (
+        "evaluate_accuracy expects at least one batch, but the iterator gave none; a "
+        "generator can be used only once, so pass a list or an iterator of "
+        "utils.load_mnist instead."
+    )
 
 
 def test_numpy_mode(numpy_mode):
