@@ -10,7 +10,7 @@ from utils import data
 
 try:
     for dataset in data.SHA256:
-        print(f"{dataset}: {data.find(dataset)[-1]}")
+        print(f"{dataset}: {data.find(dataset).where}")
 except FileNotFoundError as error:
     print(error, file=sys.stderr)
     sys.exit(3)

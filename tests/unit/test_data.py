@@ -287,13 +287,13 @@ def test_an_unknown_profile_is_named(in_folder, monkeypatch):
 def test_folder_comes_before_cache_and_cache_before_mirror(
     course, mirrors, monkeypatch
 ):
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
     assert len(mirrors[0].requests) == 4 and not mirrors[1].requests
     assert course.cached() == course.gz
-    assert data.find("mnist")[2] == str(course.cache / "mnist")
+    assert data.find("mnist").where == str(course.cache / "mnist")
     course.fill(course.folder, course.plain)
     monkeypatch.setenv("BN_DATA_DIR", str(course.folder))
-    assert data.find("mnist")[2] == str(course.folder / "mnist")
+    assert data.find("mnist").where == str(course.folder / "mnist")
     assert len(mirrors[0].requests) == 4 and not mirrors[1].requests
 
 
@@ -306,7 +306,7 @@ def test_fashion_mnist_has_its_own_folder(in_folder, monkeypatch):
 
 def test_a_file_that_the_folder_lacks_comes_from_elsewhere(in_folder, mirrors):
     (in_folder.folder / "mnist" / f"{LABELS}.gz").unlink()
-    where = data.find("mnist")[2]
+    where = data.find("mnist").where
     assert where == f"{in_folder.folder / 'mnist'}, {mirrors[0].url}"
     assert mirrors[0].requests == [f"{LABELS}.gz"]
 
@@ -318,7 +318,7 @@ def test_a_mirror_may_send_the_files_unpacked_or_packed_anew(course, mirrors):
     assert where == mirrors[0].url
     assert (images == course.arrays[IMAGES]).all()
     assert (labels == course.arrays[LABELS]).all()
-    assert data.find("mnist")[2] == str(course.cache / "mnist")
+    assert data.find("mnist").where == str(course.cache / "mnist")
 
 
 def test_progress_goes_to_stderr_and_nothing_to_stdout(course, mirrors, capsys):
@@ -331,7 +331,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(course, mirrors):
     course.fill(
         course.cache, course.gz | {f"{IMAGES}.gz": course.gz[f"{IMAGES}.gz"][:50]}
     )
-    assert data.find("mnist")[2] == f"{mirrors[0].url}, {course.cache / 'mnist'}"
+    assert data.find("mnist").where == f"{mirrors[0].url}, {course.cache / 'mnist'}"
     assert course.cached() == course.gz
 
 
@@ -356,7 +356,7 @@ def test_a_cache_that_cannot_be_written_costs_one_line(
 def test_a_write_that_fails_at_the_end_leaves_nothing_behind(course, mirrors):
     in_the_way = course.cache / "mnist" / f"{IMAGES}.gz"
     in_the_way.mkdir(parents=True)  # a folder can't be replaced by a file
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
     assert {path.name for path in course.cache.glob("*/*")} == set(course.gz)
     assert in_the_way.is_dir()
 
@@ -387,8 +387,8 @@ def test_two_processes_may_download_at_once(course, mirrors, monkeypatch):
         "import ast, pathlib, sys; from utils import data\n"
         "vars(data).update(ast.literal_eval(sys.argv[1]))\n"
         "data.CACHE = pathlib.Path(data.CACHE)\n"
-        "print(data.find('mnist')[2])\n"
-        "print(data.find('mnist')[2])\n"
+        "print(data.find('mnist').where)\n"
+        "print(data.find('mnist').where)\n"
     )
     names = "FILES", "SHA256", "MIRRORS", "TIMEOUT"
     values = {name: getattr(data, name) for name in names}
@@ -554,7 +554,7 @@ class TestMirror:
 def test_an_answer_of_503_is_asked_once_more(course, mirrors):
     name = f"{IMAGES}.gz"
     mirrors[0].answers[name] = [503, course.gz[name]]
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
     assert not mirrors[1].requests
 
 
@@ -706,7 +706,7 @@ def test_a_redirect_is_followed_but_its_text_is_not_read(course, mirrors):
     answer, ended, cut_off = flood(b"Moved. ", redirect=True)
     mirrors[0].answers[f"{IMAGES}.gz"] = answer
     mirrors[0].answers["elsewhere"] = course.gz[f"{IMAGES}.gz"]
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
     assert ended.wait(60) and cut_off.is_set()
     assert course.cached() == course.gz
 
@@ -721,7 +721,7 @@ def test_a_mirror_that_calls_gz_an_encoding_is_understood(course, mirrors):
         handler.wfile.write(course.gz[f"{IMAGES}.gz"])
 
     mirrors[0].answers[f"{IMAGES}.gz"] = answer
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
     assert course.cached() == course.gz
 
 
@@ -729,14 +729,14 @@ def test_a_gz_file_that_is_only_stored_is_within_bounds(course, mirrors):
     stored = gzip.compress(course.plain[IMAGES], 0)
     assert len(stored) > len(course.plain[IMAGES])
     mirrors[0].answers[f"{IMAGES}.gz"] = stored
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
 
 
 def test_a_gz_file_of_several_members_is_read_to_its_end(course, mirrors):
     plain = course.plain[IMAGES]
     parts = gzip.compress(plain[:9000]) + gzip.compress(plain[9000:]) + bytes(100)
     mirrors[0].answers[f"{IMAGES}.gz"] = parts
-    assert data.find("mnist")[2] == mirrors[0].url
+    assert data.find("mnist").where == mirrors[0].url
 
 
 def test_a_folder_that_is_not_there_is_named(course, mirrors, monkeypatch):
