@@ -38,13 +38,13 @@ class Gpu(typing.NamedTuple):
 
     index: int
     name: str
-    capability: tuple
+    capability: tuple[int, int]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"gpu({self.index}) ({self.name})"
 
     @property
-    def problem(self):
+    def problem(self) -> str | None:
         """Why mxnet-cu112 has no code for it, as a clause, or None if it has."""
         if OLDEST <= self.capability <= NEWEST:
             return None
@@ -64,12 +64,12 @@ class Driver(typing.NamedTuple):
     gpus: a list of `Gpu`, empty where there is a problem.
     """
 
-    cuda: tuple | None
-    gpus: list
+    cuda: tuple[int, int] | None
+    gpus: list[Gpu]
     problem: str | None
 
 
-def ask_driver():
+def ask_driver() -> Driver:
     """Ask the driver for its GPUs, in a process of its own and in bounded time.
 
     A driver that hangs or crashes takes only that process with it.
@@ -108,7 +108,7 @@ def ask_driver():
     return Driver(cuda, [], "the NVIDIA driver sees no GPU" + hint)
 
 
-def run_bounded(command, seconds):
+def run_bounded(command: list[str], seconds: float) -> tuple[int | None, str]:
     """Run a command that may hang: (exit status, output).
 
     The status is None where the command was ended after that many seconds.
@@ -135,7 +135,7 @@ def run_bounded(command, seconds):
             pass
 
 
-def prepare_import():
+def prepare_import() -> None:
     """Make `import mxnet` work where its CUDA build is installed.
 
     With the CPU build it does nothing. Where the environment can't be written, it

@@ -27,7 +27,9 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pooch
@@ -48,6 +50,7 @@ MIRRORS = {
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ],
 }
+Arrays = tuple[np.ndarray, np.ndarray]  # images and labels
 TIMEOUT = (4, 15)  # seconds: to connect, and without any byte after that
 PAUSE = 1  # seconds before the second attempt at a mirror
 INTERRUPTED = requests.ReadTimeout, requests.exceptions.ChunkedEncodingError
@@ -75,7 +78,7 @@ SHA256 = {
 }
 
 
-def load_mnist(batch_size):
+def load_mnist(batch_size: int) -> tuple["Batches", "Batches"]:
     """MNIST as (train_iter, test_iter): 60,000 and 10,000 handwritten digits.
 
     Both are `Batches`: they yield (data, label), data float32 of shape
@@ -88,7 +91,7 @@ def load_mnist(batch_size):
     return _iterators("mnist", batch_size)
 
 
-def load_data_fashion_mnist(batch_size):
+def load_data_fashion_mnist(batch_size: int) -> tuple["Batches", "Batches"]:
     """Fashion-MNIST as (train_iter, test_iter): 10 kinds of clothing.
 
     Sizes, shapes, types and errors are those of `load_mnist`.
@@ -114,9 +117,11 @@ class Batches:
     test: of a training set, the `Batches` of its test set; else None.
     """
 
-    test = None
+    test: "Batches | None" = None
 
-    def __init__(self, images, labels, batch_size, shuffle):
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool
+    ) -> None:
         if profile.is_short() and not shuffle:
             images, labels = images[: profile.PICTURES], labels[: profile.PICTURES]
         images = nd.array(images[:, None], dtype="uint8", ctx=cpu())
@@ -129,12 +134,12 @@ class Batches:
         self._random = order if shuffle else None
         self._rounded = variation.rounding() if shuffle else lambda pixels: pixels
 
-    def __len__(self):
+    def __len__(self) -> int:
         batches = -(-len(self._labels) // self._batch_size)
         short = self._random and profile.is_short()
         return min(batches, profile.BATCHES) if short else batches
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         count = len(self._labels)
         order = self._random.permutation(count) if self._random else np.arange(count)
         order = nd.array(order, dtype="int32", ctx=cpu())
@@ -166,13 +171,19 @@ def _iterators(dataset, batch_size):
     return train_iter, train_iter.test
 
 
-def find(dataset):
-    """(train, test, where) for `dataset`, "mnist" or "fashion-mnist".
+class Found(NamedTuple):
+    """A data set: (images, labels), uint8 arrays of shapes (count, 28, 28) and (count,).
 
-    train, test: (images, labels), uint8 arrays of shapes (count, 28, 28) and
-    (count,). where: the places that they come from, as text.
-    Raises what `load_mnist` raises.
+    where: the places that it comes from, as text.
     """
+
+    train: Arrays
+    test: Arrays
+    where: str
+
+
+def find(dataset: str) -> Found:
+    """The data set "mnist" or "fashion-mnist". Raises what `load_mnist` raises."""
     standin = os.environ.get("BN_STANDIN")
     if standin:
         if standin != "digits":
@@ -184,13 +195,13 @@ def find(dataset):
             f"Stand-in data: scikit-learn's 8x8 digits, scaled to 28x28, replace "
             f"{dataset} (BN_STANDIN=digits)."
         )
-        return *_digits(), "scikit-learn's digits (BN_STANDIN=digits)"
+        return Found(*_digits(), "scikit-learn's digits (BN_STANDIN=digits)")
     found = [
         _find_file(dataset, name, shape, sha256)
         for (name, shape), sha256 in zip(FILES.items(), SHA256[dataset], strict=True)
     ]
     arrays, places = zip(*found, strict=True)
-    return arrays[:2], arrays[2:], ", ".join(dict.fromkeys(places))
+    return Found(arrays[:2], arrays[2:], ", ".join(dict.fromkeys(places)))
 
 
 def _find_file(dataset, name, shape, sha256):

@@ -46,7 +46,7 @@ _used = None
 warnings.filterwarnings("ignore", "'utils.device' found in sys.modules", RuntimeWarning)
 
 
-def try_gpu():
+def try_gpu() -> mx.Context:
     """The first GPU that has proved itself, else `mx.cpu()`.
 
     A GPU has proved itself when its compute capability is one that mxnet-cu112 has
@@ -62,7 +62,7 @@ def try_gpu():
     return _choose(most=1)[0]
 
 
-def try_all_gpus():
+def try_all_gpus() -> list[mx.Context]:
     """All GPUs that have proved themselves, else `[mx.cpu()]`; see `try_gpu`."""
     return _choose(most=None)
 

@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MIB = 1 << 20
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     """Ask glibc to serve blocks of up to 32 MiB from a heap that it keeps.
 
     Returns whether the C library took it; others than glibc have no `mallopt`.

@@ -4,10 +4,17 @@ All functions here work in MXNet's classic mode (`mx.nd`) and in NumPy mode
 (`npx.set_np()`), on any net that is called as ``net(data)``.
 """
 
+from collections.abc import Callable, Iterable
+
+import mxnet as mx
 from mxnet import gluon, nd
 
+# An array of `mx.np` is an nd.NDArray, too.
+Batch = tuple[nd.NDArray, nd.NDArray]  # data and label
+Devices = mx.Context | list[mx.Context]
 
-def accuracy(output, label):
+
+def accuracy(output: nd.NDArray, label: nd.NDArray) -> float:
     """Share of the rows of `output` whose largest entry is at index `label`.
 
     output: scores or probabilities, shape (batch, classes).
@@ -25,7 +32,11 @@ def accuracy(output, label):
     return float(count_hits(output, label).asscalar()) / output.shape[0]
 
 
-def evaluate_accuracy(data_iterator, net, ctx=None):
+def evaluate_accuracy(
+    data_iterator: Iterable[Batch] | Batch,
+    net: Callable[[nd.NDArray], nd.NDArray],
+    ctx: Devices | None = None,
+) -> float:
     """Accuracy of `net` over all batches of `data_iterator`, in prediction mode.
 
     data_iterator: an iterable of (data, label) pairs, or one such pair.
@@ -53,7 +64,9 @@ def evaluate_accuracy(data_iterator, net, ctx=None):
     return sum(float(h.asscalar()) for h in hits) / count
 
 
-def split_and_load(data, label, ctx):
+def split_and_load(
+    data: nd.NDArray, label: nd.NDArray, ctx: Devices | None
+) -> list[Batch]:
     """The batch as a list of (data, label) pairs, one for each device of `ctx`."""
     if ctx is None:
         return [(data, label)]
@@ -69,7 +82,7 @@ def split_and_load(data, label, ctx):
     )
 
 
-def count_hits(output, label):
+def count_hits(output: nd.NDArray, label: nd.NDArray) -> nd.NDArray:
     """How many rows of `output` have their largest entry at index `label`.
 
     output: scores or probabilities, shape (batch, classes).

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 
 
-def definitions(chapter, folder=CHAPTERS):
+def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
     """The functions and classes that a chapter's notebook defines.
 
     chapter: a notebook's name without `.ipynb`, such as "batch-norm-scratch".

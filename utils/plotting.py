@@ -1,9 +1,16 @@
 """Figures that several chapters draw."""
 
+from collections.abc import Mapping, Sequence
+
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 
-def plot_curves(curves, ylabel, ylim=None):
+def plot_curves(
+    curves: Mapping[str, Sequence[float]],
+    ylabel: str,
+    ylim: tuple[float, float] | None = None,
+) -> Figure:
     """Draw one line for each entry of `curves` over the epochs 1, 2, 3, …
 
     curves: dict from label to a list of one number an epoch.

@@ -11,7 +11,7 @@ import os
 BATCHES, PICTURES = 32, 2000
 
 
-def is_short():
+def is_short() -> bool:
     """Whether BN_PROFILE asks for the short profile; ValueError if it is unclear."""
     profile = os.environ.get("BN_PROFILE", "full")
     if profile not in ("short", "full"):

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from utils import profile
@@ -20,7 +21,7 @@ CONFIDENCE = 0.99  # of runs that differ in nothing but the seed are as expected
 _noted = {}
 
 
-def expected(name, value):
+def expected(name: str, value: float) -> None:
     """Print whether `value` is what other seeds lead one to expect.
 
     name: of a result that the book stores, such as "gluon-fashion-test-5". The line
@@ -41,7 +42,7 @@ def expected(name, value):
     print(f"{name}: book {book}, yours {value:.{digits}f}: {says}")
 
 
-def is_expected(value, values, rounded=0.0005):
+def is_expected(value: float, values: Sequence[float], rounded: float = 0.0005) -> bool:
     """Whether `value` can come from where `values`, one for each seed, come from.
 
     It can within the prediction interval of Student's t that leaves out 1 run in 100,
@@ -53,7 +54,7 @@ def is_expected(value, values, rounded=0.0005):
     return abs(value - statistics.mean(values)) <= limit + rounded
 
 
-def verdict(claim, **results):
+def verdict(claim: str, **results: float) -> None:
     """Print `results`, accuracies by name, and whether the first is ahead over seeds.
 
     It is ahead of another, or behind it, where the means of the book's seeds differ by
@@ -94,7 +95,7 @@ def _digits(spread):
     return 4 if 0 < spread < 0.001 else 3
 
 
-def noted():
+def noted() -> dict[str, float]:
     """The results that were passed to the functions here since the last call."""
     results = dict(_noted)
     _noted.clear()

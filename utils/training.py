@@ -3,14 +3,15 @@
 import operator
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 
 from utils import profile
-from mxnet import autograd, gluon
+from mxnet import autograd, gluon, nd
 from tqdm import tqdm
-from utils.metrics import count_hits, evaluate_accuracy, split_and_load
+from utils.metrics import Batch, Devices, count_hits, evaluate_accuracy, split_and_load
 
 
-def epochs(num_epochs):
+def epochs(num_epochs: int) -> Iterator[int]:
     """Iterate over 0 … num_epochs - 1 with a progress bar on stderr.
 
     In the short profile (BN_PROFILE=short) it stops after the first epoch, and says
@@ -36,7 +37,7 @@ def epochs(num_epochs):
         )
 
 
-def SGD(params, lr):
+def SGD(params: Iterable[nd.NDArray], lr: float) -> None:
     """One step of gradient descent, in place: param <- param - lr * param.grad.
 
     params: arrays with an attached gradient. lr: the learning rate; where the
@@ -47,8 +48,15 @@ def SGD(params, lr):
 
 
 def train_ch5(
-    net, train_iter, test_iter, batch_size, trainer, ctx, num_epochs, after_epoch=None
-):
+    net: gluon.Block,
+    train_iter: Iterable[Batch],
+    test_iter: Iterable[Batch],
+    batch_size: int,
+    trainer: gluon.Trainer,
+    ctx: Devices,
+    num_epochs: int,
+    after_epoch: Callable[[], object] | None = None,
+) -> list[tuple[float, float, float, float]]:
     """Train `net` with softmax cross-entropy and print a line an epoch.
 
     net: an initialized Gluon block from (batch, 1, 28, 28) to (batch, classes).

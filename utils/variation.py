@@ -10,11 +10,16 @@ BN_SEED=n      n is added to each seed: the one of the data order, and every one
 """
 
 import os
+import typing
+from collections.abc import Callable
 
 import numpy as np
 
+if typing.TYPE_CHECKING:  # utils imports this module before MXNet
+    from mxnet import nd
 
-def chosen(variable):
+
+def chosen(variable: str) -> int | None:
     """The whole number in an environment variable, or None where it is not set."""
     text = os.environ.get(variable)
     if text is None:
@@ -27,12 +32,12 @@ def chosen(variable):
     return int(text)
 
 
-def seed():
+def seed() -> int:
     """What BN_SEED adds to each seed, 0 where it is not set."""
     return chosen("BN_SEED") or 0
 
 
-def shift_seeds():
+def shift_seeds() -> None:
     """Let `mx.random.seed(s)` mean `s + BN_SEED` from here on."""
     from mxnet import random
 
@@ -44,7 +49,7 @@ def shift_seeds():
     random.seed = shifted
 
 
-def rounding():
+def rounding() -> Callable[["nd.NDArray"], "nd.NDArray"]:
     """A function from a batch of pixels to the batch with other last digits.
 
     It returns the batch unchanged where BN_ROUNDING is not set.

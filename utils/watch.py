@@ -14,12 +14,18 @@ import inspect
 import json
 import sys
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import utils.data
 import utils.training
 from utils import device, seeds
 from mxnet import autograd, current_context, gluon, nd
+from utils.data import Batches
+from utils.metrics import Batch
+
+Net = Callable[[nd.NDArray], nd.NDArray]
+Arrays = list[nd.NDArray]
 
 BATCHES = 3  # whose content is noted
 LOSSES = 8  # of the first steps
@@ -29,11 +35,13 @@ LATE = 4  # the last 1/LATE of the steps give the late loss
 class Training:
     """What is noted of one training."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.checksums, self.losses, self.facts = [], [], {}
         self.net = self.batch = self.test = None
 
-    def note_step(self, loss, batches, batch):
+    def note_step(
+        self, loss: nd.NDArray, batches: Batches | None, batch: Batch | None
+    ) -> None:
         # Not fetched here: a step that waits for its loss takes longer.
         self.losses.append(loss)
         if batch and len(self.checksums) < BATCHES:
@@ -41,13 +49,13 @@ class Training:
             self.test = batches.test
             self.batch = self.batch or batch
 
-    def begin(self, net, params):
+    def begin(self, net: Net | None, params: Arrays) -> None:
         """Note parameters and gradients before the first update."""
         self.net, self.params = net, [array.as_nd_ndarray() for array in params]
         self.before = [array.asnumpy() for array in self.params]
         self.gradients = [array.grad.asnumpy() for array in self.params]
 
-    def note_first_update(self):
+    def note_first_update(self) -> None:
         """Note what the first update did, and what the network is after it."""
         norms = [norm(gradient) for gradient in self.gradients]
         after = [array.asnumpy() for array in self.params]
@@ -65,7 +73,7 @@ class Training:
         }
         del self.before, self.gradients
 
-    def statistics(self):
+    def statistics(self) -> Arrays:
         """The arrays that the network holds beside its parameters."""
         if isinstance(self.net, gluon.Block):
             values = self.net.collect_params().values()
@@ -73,7 +81,9 @@ class Training:
         known = {id(array) for array in self.params}
         return [array for array in reached(self.net, set()) if id(array) not in known]
 
-    def mean_loss(self, batches):
+    def mean_loss(
+        self, batches: Iterable[Batch] | None
+    ) -> tuple[float | None, float | None, int]:
         """(mean cross-entropy, accuracy, pictures) of the network in prediction mode.
 
         (None, None, 0) where the network, or what to measure it on, is unknown.
@@ -93,7 +103,7 @@ class Training:
             count += len(labels)
         return float(total / count), float(hits / count), count
 
-    def summary(self):
+    def summary(self) -> dict:
         """All notes, and where the training led: losses and accuracy at its end."""
         losses = [float(loss.asscalar()) for loss in self.losses]
         late = losses[-max(1, len(losses) // LATE) :]
@@ -112,12 +122,17 @@ class Training:
 class Watch:
     """What happened since the last update, and the trainings of the present cell."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.trainings = {}
         self.batches = self.batch = self.heads = None
         self.blocks, self.depth = [], 0
 
-    def step(self, key, update, find):
+    def step(
+        self,
+        key: object,
+        update: Callable[[], object],
+        find: Callable[[], tuple[Net | None, Arrays]],
+    ) -> None:
         """Carry out `update`, and note what it does.
 
         find: a function that returns the network and a list of its parameters' arrays.
@@ -133,7 +148,7 @@ class Watch:
             training.note_first_update()
         self.batch, self.heads, self.blocks = None, None, []
 
-    def loss(self):
+    def loss(self) -> nd.NDArray:
         """The loss of the last backward pass, an example's, as an array."""
         if self.heads is None:
             return nd.array([np.nan])
@@ -142,13 +157,13 @@ class Watch:
             count = len(self.batch[1])
         return nd.add_n(*[head.as_nd_ndarray().sum() for head in self.heads]) / count
 
-    def called_block(self):
+    def called_block(self) -> gluon.Block | None:
         """The network among the blocks that were called: the first with parameters."""
         found = [block for block in self.blocks if block.collect_params()]
         return found[0] if found else None
 
 
-def start():
+def start() -> None:
     """Listen from here on."""
     plain_step, plain_sgd = gluon.Trainer.step, utils.training.SGD
     plain_call, plain_iter = gluon.Block.__call__, utils.data.Batches.__iter__
@@ -206,7 +221,7 @@ def start():
     autograd.backward, nd.NDArray.backward = backward, backward_of
 
 
-def take():
+def take() -> str:
     """The notes on each training since the last call, in order, the results that
     `utils.seeds` was told of, and the device, as JSON."""
     global _watch
@@ -217,22 +232,22 @@ def take():
     return json.dumps({"trainings": notes, "results": seeds.noted(), "device": where})
 
 
-def checksum(array):
+def checksum(array: nd.NDArray) -> int:
     return zlib.crc32(array.asnumpy().tobytes())
 
 
-def norm(array):
+def norm(array: np.ndarray) -> float:
     return float(np.linalg.norm(array.astype("float64").ravel()))
 
 
-def fingerprint(array):
+def fingerprint(array: np.ndarray) -> list[float]:
     """[length, projection on a fixed direction]: two numbers that few arrays share."""
     values = array.astype("float64").ravel()
     direction = np.random.RandomState(0).choice([-1.0, 1.0], values.size)
     return [norm(array), float(values @ direction)]
 
 
-def reached(thing, seen):
+def reached(thing: object, seen: set[int]) -> Iterator[nd.NDArray]:
     """Yield the arrays that a function holds or names, and those they name in turn."""
     if id(thing) in seen:
         return
