@@ -2,8 +2,10 @@
 
 import html
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from tabulate import tabulate
 
 OUTCOMES = ("compared", "tolerated", "left out", "not run", "failed")
@@ -12,13 +14,13 @@ OUTCOMES = ("compared", "tolerated", "left out", "not run", "failed")
 class Report:
     """Collects the facts about each cell and prints them when all have run."""
 
-    def __init__(self, config):
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.cells = {}  # nodeid -> facts
         self.seconds = {}  # notebook -> seconds
         self.others_failed = False  # a test that is no cell, or a process that died
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         facts = getattr(report, "regression", None)
         if facts is None:
             self.others_failed |= report.failed
@@ -30,14 +32,14 @@ class Report:
                 facts = {**facts, "outcome": "failed", "text": report.longreprtext}
             self.cells[report.nodeid] = facts
 
-    def notebooks(self):
+    def notebooks(self) -> dict[str, list[dict]]:
         """The facts of the cells that ran, a list for each notebook."""
         return {
             notebook: [f for f in self.cells.values() if f["notebook"] == notebook]
             for notebook in sorted(self.seconds)
         }
 
-    def rows(self):
+    def rows(self) -> list[list[str]]:
         """The table: a row a notebook, and one for all where there are several."""
         rows = []
         for notebook, cells in self.notebooks().items():
@@ -47,12 +49,12 @@ class Report:
             rows.append(self.row("all", total, self.cells.values()))
         return rows
 
-    def row(self, name, seconds, cells):
+    def row(self, name: str, seconds: float, cells: Iterable[dict]) -> list[str]:
         counts = [sum(c["outcome"] == outcome for c in cells) for outcome in OUTCOMES]
         share = max((cell["share"] for cell in cells), default=0)
         return [name, f"{seconds:.0f} s", *map(str, counts), f"{share:.0%}"]
 
-    def left_out(self):
+    def left_out(self) -> list[str]:
         """A line for each cell that was not compared, with its reason."""
         return [
             f"left out: {cell['notebook']}, {cell['cell']}: {cell['reason']}"
@@ -60,19 +62,21 @@ class Report:
             if cell["outcome"] == "left out"
         ]
 
-    def spoiled(self):
+    def spoiled(self) -> list[str]:
         """The notebooks with a ratio of durations off, where nothing else was."""
         failed = [c for c in self.cells.values() if c["outcome"] == "failed"]
         if not self.others_failed and all(cell["timing"] for cell in failed):
             return sorted({cell["notebook"] for cell in failed})
         return []
 
-    def pytest_sessionfinish(self):
+    def pytest_sessionfinish(self) -> None:
         if self.config.option.regression_spoiled:
             path = Path(self.config.option.regression_spoiled)
             path.write_text(json.dumps(self.spoiled()))
 
-    def pytest_terminal_summary(self, terminalreporter):
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> None:
         if not self.cells:
             return
         header = ["notebook", "time", *OUTCOMES, "worst share of its tolerance"]
@@ -98,7 +102,7 @@ class Report:
                 blocks.append(self.differences(cell))
         return "\n\n".join(blocks) + "\n"
 
-    def differences(self, cell):
+    def differences(self, cell: dict) -> str:
         if not cell["differences"]:
             return f"```text\n{cell['text']}\n```"
         rows = [f"{sentence}\n" for sentence in map(html.escape, cell["sentences"])]
@@ -110,7 +114,7 @@ class Report:
         return "\n".join(rows)
 
 
-def marked(line, spans):
+def marked(line: str | None, spans: list) -> str:
     """A line as HTML for a table, with the given spans in bold; None as a blank."""
     if line is None:
         return "(nothing)"

@@ -41,7 +41,7 @@ class Spread:
     as arguments of `limits.limit`. beginnings: by cell, as in NAME.spread.json.
     """
 
-    def __init__(self, cells: dict[str, dict], beginnings: dict[str, dict]):
+    def __init__(self, cells: dict[str, dict], beginnings: dict[str, dict]) -> None:
         self.cells, self.beginnings = cells, beginnings
 
     def printed(self, cell: str, code: str) -> float:

@@ -172,9 +172,9 @@ def _iterators(dataset, batch_size):
 
 
 class Found(NamedTuple):
-    """A data set: (images, labels), uint8 arrays of shapes (count, 28, 28) and (count,).
+    """A data set, as uint8 arrays of shapes (count, 28, 28) and (count,).
 
-    where: the places that it comes from, as text.
+    train, test: images and labels. where: the places that it comes from, as text.
     """
 
     train: Arrays

@@ -15,8 +15,8 @@ MODULES = [
     f"{package}.{m.name}"
     for package, folder in FOLDERS.items()
     for m in pkgutil.iter_modules([folder])
-    # The last one runs in a notebook's kernel only.
-    if m.name not in ("__main__", "figure_data")
+    # The plugin has pytest's hooks and nbval's methods, figure_data runs in a kernel.
+    if m.name not in ("__main__", "plugin", "figure_data")
 ]
 
 
