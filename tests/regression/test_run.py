@@ -118,12 +118,13 @@ Run = collections.namedtuple("Run", "code output faults folder")
 
 def regression_run(folder, *options, program=PYTEST, **environment):
     """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
-    switches = "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER_COUNT"
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in switches and not name.startswith("BN_")
-    }
+    switches = (
+        "BN_PROFILE",
+        "BN_STANDIN",
+        "OMP_NUM_THREADS",
+        "PYTEST_XDIST_WORKER_COUNT",
+    )
+    env = {name: value for name, value in os.environ.items() if name not in switches}
     settings = folder / "pyproject.toml"
     if not settings.exists():
         settings.write_text(PROFILES)
