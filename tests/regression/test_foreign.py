@@ -122,6 +122,8 @@ def test_ctrl_c_in_a_first_cell_ends_in_order(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Where the tests run in the background, the shell has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (tmp_path / "started").exists() and process.poll() is None:
         time.sleep(0.05)

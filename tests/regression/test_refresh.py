@@ -266,6 +266,8 @@ def test_ctrl_c_leaves_everything_as_it_was(repository):
         env=environment_of(repository),
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background, the shell has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (repository / "started").exists() and process.poll() is None:
         time.sleep(0.05)
