@@ -113,7 +113,8 @@ def train(network, count=8, seconds=3.0):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
     report = {
         "layers": layers(settings.SHAPES),
         "growth": layers(settings.GROWTH, seconds=0.5),

@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 from regression.tidy import FIGURE
 
 RTOL, ARRAY_ATOL = 1e-6, 1e-6
+LINE = 160  # characters of a line that are shown
 SMALLEST = {"rtol": 0, "atol": 0, "factor": 1}  # tolerances that make sense
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w)")
@@ -166,13 +167,13 @@ class Difference:
 
 
 def around_marks(
-    line: str | None, spans: Sequence[tuple[int, int]], width: int = 160
+    line: str | None, spans: Sequence[tuple[int, int]]
 ) -> tuple[str | None, list[tuple[int, int]]]:
     """A long line and its spans, cut to what is around the first one."""
-    if line is None or len(line) <= width:
+    if line is None or len(line) <= LINE:
         return line, list(spans)
-    start = max(0, (spans[0][0] if spans else 0) - width // 2)
-    end = start + width
+    start = max(0, (spans[0][0] if spans else 0) - LINE // 2)
+    end = start + LINE
     left, right = "… " if start else "", " …" if end < len(line) else ""
     shift = len(left) - start
     kept = [(a + shift, min(b, end) + shift) for a, b in spans if a < end]

@@ -85,8 +85,8 @@ def hardware(device: str) -> str:
     """
     name = str(device)
     if re.fullmatch(r"cpu\(\d+\)", name):
-        cores = _cores()
-        return f"{_processor()}, {cores} {'core' if cores == 1 else 'cores'}"
+        count = cores()
+        return f"{_processor()}, {count} {'core' if count == 1 else 'cores'}"
     if re.fullmatch(r"gpu\(\d+\)", name):
         for gpu in _driver().gpus:
             if name == f"gpu({gpu.index})":
@@ -177,13 +177,14 @@ def _tell(devices, reason):
     line = f"Computing on {', '.join(map(str, devices))}: {reason}."
     if line not in _told:
         _told.add(line)
-        here = f"here are {_cores()}" if devices == [mx.cpu()] else "a GPU needs less"
+        here = f"here are {cores()}" if devices == [mx.cpu()] else "a GPU needs less"
         print(f"{line}\n  The times in the text are for 2 CPU cores; {here}.")
     return devices
 
 
-def _cores():
-    if hasattr(os, "sched_getaffinity"):  # those that this process may use
+def cores() -> int:
+    """The number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

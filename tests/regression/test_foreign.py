@@ -2,14 +2,14 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from tests.support.processes import ENDLESS, interrupt
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
@@ -113,21 +113,9 @@ def test_nothing_in_the_package_names_this_course():
 
 def test_ctrl_c_in_a_first_cell_ends_in_order(tmp_path):
     (tmp_path / "regression").symlink_to(ROOT / "regression")
-    code = "open('started', 'w').close()\nimport threading; threading.Event().wait()"
-    cell = nbformat.v4.new_code_cell(code, id="first")
+    cell = nbformat.v4.new_code_cell(ENDLESS, id="first")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "regression", "-q", "--rootdir=.", "."],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # Where the tests run in the background, the shell has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not (tmp_path / "started").exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED
-    assert "KeyboardInterrupt" in said and "Traceback" not in said
+    command = [sys.executable, "-m", "regression", "-q", "--rootdir=.", "."]
+    code, output = interrupt(command, tmp_path, os.environ)
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in output and "Traceback" not in output

@@ -4,10 +4,8 @@ import base64
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -15,6 +13,7 @@ import pytest
 
 from regression import record
 from regression import refresh as refresh_module
+from tests.support.processes import ENDLESS, interrupt
 
 ROOT = Path(__file__).parents[2]
 
@@ -256,26 +255,11 @@ def test_what_is_saved_while_it_runs_is_kept(repository):
 
 
 def test_ctrl_c_leaves_everything_as_it_was(repository):
-    path = write(
-        repository, ["open('started', 'w').close()", "import time; time.sleep(60)"]
-    )
+    path = write(repository, ["'before'", ENDLESS])
     before = path.read_bytes()
-    process = subprocess.Popen(
-        COMMAND,
-        cwd=repository,
-        env=environment_of(repository),
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background, the shell has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not (repository / "started").exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.splitlines()[-1] == "chapter.ipynb: interrupted, nothing is written."
-    assert "Traceback" not in errors
+    code, output = interrupt(COMMAND, repository, environment_of(repository))
+    assert code == 1 and "Traceback" not in output
+    assert output.splitlines()[-1] == "chapter.ipynb: interrupted, nothing is written."
     assert path.read_bytes() == before
     assert sorted(p.name for p in repository.glob("chapter*")) == ["chapter.ipynb"]
 

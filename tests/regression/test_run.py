@@ -668,18 +668,25 @@ def test_stand_in_leaves_out_what_depends_on_the_data(good, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "devices, workers", [([], min(2, run.cores())), (["/dev/nvidia3"], 0)]
+    "cores, devices, workers",
+    # A container may have the device file of its fourth GPU only.
+    [(4, [], 2), (2, [], 2), (1, [], 0), (4, ["/dev/nvidia3"], 0)],
 )
 def test_one_process_a_core_and_one_alone_on_a_gpu(
-    tmp_path, monkeypatch, devices, workers
+    tmp_path, monkeypatch, cores, devices, workers
 ):
     for name in "a.ipynb", "b.ipynb":
         (tmp_path / name).touch()
-    # A container may have the device file of its fourth GPU only.
+    monkeypatch.setattr(run, "cores", lambda: cores)
     monkeypatch.setattr("glob.glob", lambda p: fnmatch.filter(devices, p))
     config = SimpleNamespace(args=[str(tmp_path)])
-    workers = workers if workers > 1 else 0
     assert plugin.pytest_xdist_auto_num_workers(config) == workers
+
+
+def test_cores_where_the_system_does_not_tell_which_may_be_used(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert run.cores() == 8
 
 
 def test_processes_share_the_threads(tmp_path):

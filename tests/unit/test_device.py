@@ -70,7 +70,7 @@ def on_cpu(capsys):
     assert device.try_gpu() == mx.cpu()
     line, times = capsys.readouterr().out.splitlines()
     assert line.startswith("Computing on cpu(0): ") and line.endswith(".")
-    cores = device._cores()
+    cores = device.cores()
     assert times == f"  The times in the text are for 2 CPU cores; here are {cores}."
     assert device.try_all_gpus() == [mx.cpu()]
     assert capsys.readouterr().out == "", "what was told is told again"
@@ -255,7 +255,7 @@ def test_wrong_bn_device(fresh, monkeypatch, wish):
 def test_cores_are_those_that_this_process_may_use(monkeypatch, allowed):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert device._cores() == len(allowed)
+    assert device.cores() == len(allowed)
 
 
 @pytest.mark.parametrize(("machine", "cores"), [(8, 8), (None, 1)])
@@ -263,7 +263,7 @@ def test_cores_where_no_system_call_tells_them(monkeypatch, machine, cores):
     """As on macOS; Python may not know the machine's number either."""
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: machine)
-    assert device._cores() == cores
+    assert device.cores() == cores
 
 
 def test_used_is_what_was_chosen_last(stub, cuda_build, monkeypatch):
@@ -313,7 +313,7 @@ def processor(tmp_path, monkeypatch):
             monkeypatch.setattr(sys, "platform", "darwin")
             monkeypatch.setattr(device, "SYSCTL", sysctl)
         monkeypatch.setattr(device.platform, "processor", lambda: python)
-        monkeypatch.setattr(device, "_cores", lambda: cores)
+        monkeypatch.setattr(device, "cores", lambda: cores)
 
     return answer
 
