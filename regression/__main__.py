@@ -26,11 +26,11 @@ def main(arguments: list[str]) -> int:
             print(
                 f"Only ratios of durations were off; again, alone: {', '.join(again)}."
             )
-            paths = [a for a in arguments if Path(a).exists()]
             # The first run's report stays: it has all notebooks.
-            own = *paths, "--junitxml", "--regression-summary"
-            options = [a for a in arguments if not a.startswith(tuple(own))]
-            status = run([*options, *again])
+            options = ["--regression-summary", "--junitxml"]
+            unread = [f"{name}={folder}/again" for name in options]
+            only = f"--regression-only={json.dumps(again)}"
+            status = run([*arguments, only, *unread])
     return status
 
 
@@ -40,11 +40,11 @@ def run(options: list[str]) -> int:
     process = subprocess.Popen(
         [sys.executable, *PYTEST, *options], start_new_session=True
     )
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        # nohup, for one, has ignored what must not end the run.
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
+    return process.wait()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 - Whole numbers have to be equal. Others may differ by what float32 leaves open in a
   small computation: 1e-6 of the stored one, and in brackets, as in a printed array,
   1e-6 of the largest one there (what is left where numbers cancel).
-- Durations, rates, memory addresses, the device of a printed NDArray, and what the
-  project names in `uncompared` are not compared.
+- Durations, rates, memory addresses, and what the project names in `uncompared` are
+  not compared.
 - A matplotlib figure is compared by what it plots (`figure_data.py`), with the
   tolerance of an array whose largest number is the end of the axis. Any other picture
   has to be the same, byte by byte.
@@ -19,6 +19,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
 import statistics
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,6 @@ MASKS = [
         "<duration>",
     ),
     (re.compile(r"\b0x[0-9a-fA-F]+"), "<address>"),
-    (re.compile(r"@(?:cpu|gpu)\(\d+\)"), "@<device>"),  # in a printed NDArray
 ]
 
 
@@ -69,27 +69,33 @@ class Settings:
     @classmethod
     def of(cls, cell: NotebookNode, on_gpu: bool = False) -> "Settings":
         """The settings of a notebook's cell; ValueError where they make no sense."""
-        given = dict(cell.metadata.get("regression", {}))
-        gpu = given.pop("gpu", {})
+        given = table(cell.metadata.get("regression", {}), "the metadata")
+        gpu = table(given.pop("gpu", {}), "gpu")
         if on_gpu:
             given |= gpu
+        numbers = table(given.get("numbers", {}), "numbers")
         unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
         unknown |= set(given) & {"spread"}
-        for tolerance in given.get("numbers", {}).values():
-            unknown |= set(tolerance) - set(SMALLEST)
+        for name, tolerance in numbers.items():
+            unknown |= set(table(tolerance, f"numbers of {name}")) - set(SMALLEST)
         if unknown:
             raise ValueError(
                 f'the metadata "regression" knows no {", ".join(sorted(unknown))}; '
                 "regression/README.md lists what it knows."
             )
-        for tolerance in given, *given.get("numbers", {}).values():
+        for tolerance in given, *numbers.values():
             for name in tolerance.keys() & SMALLEST.keys():
                 value, smallest = tolerance[name], SMALLEST[name]
-                if not isinstance(value, (int, float)) or not value >= smallest:
+                if not is_number(value) or not smallest <= value < math.inf:
                     raise ValueError(
                         f"{name} has to be a number of at least {smallest}, but it is "
                         f"{value!r}."
                     )
+        for name in ("trained", "data", "timing"):
+            if not isinstance(given.get(name, False), bool):
+                raise ValueError(
+                    f"{name} has to be true or false, but it is {given[name]!r}."
+                )
         settings = cls(**given)
         if settings.tolerant and not settings.why:
             raise ValueError(
@@ -129,6 +135,17 @@ class Settings:
         if self.spread:
             own_way = max(own_way, self.spread * magnitude(stored, scale) + unit)
         return max(RTOL * abs(stored) + ARRAY_ATOL * scale, own_way)
+
+
+def table(value: object, name: str) -> dict:
+    """A copy of a table of the metadata; ValueError where it is none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} has to be a table {{…}}, but it is {value!r}.")
+    return dict(value)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass

@@ -35,7 +35,7 @@ def axes_rows(ax):
     if ax.get_legend():
         yield f"legend {[t.get_text() for t in ax.get_legend().get_texts()]}"
     for text in ax.texts:
-        yield f"text {text.get_text()!r} at {numbers(text.get_position())}"
+        yield f"text {text.get_text()!r} at {numbers(text.get_unitless_position())}"
     for n, line in enumerate(ax.lines, 1):
         yield from xy(f"line {n}{label(line)}", line.get_xydata(), ax)
     # An ellipse has a width, too, and no box.

@@ -48,6 +48,10 @@ def pytest_addoption(parser):
         help="write the notebooks that are to run again, for only ratios were off",
     )
 
+    group.addoption(
+        "--regression-only", metavar="JSON", help="run these notebooks of all, a list"
+    )
+
 
 def pytest_configure(config):
     try:
@@ -79,7 +83,12 @@ def pytest_xdist_auto_num_workers(config):
     if glob.glob("/dev/nvidia[0-9]*"):
         return 0
     paths = [Path(arg.split("::")[0]) for arg in config.args]
-    notebooks = sum(len(list(p.rglob("*.ipynb"))) if p.is_dir() else 1 for p in paths)
+    notebooks = sum(
+        len([n for n in p.rglob("*.ipynb") if not project.hidden(n.relative_to(p))])
+        if p.is_dir()
+        else 1
+        for p in paths
+    )
     workers = min(notebooks, run.cores())
     return workers if workers > 1 else 0
 
@@ -87,6 +96,12 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
     collectors = yield
+    root, only = parent.config.rootpath, parent.config.option.regression_only
+    name = file_path.relative_to(root).as_posix() if root in file_path.parents else ""
+    if file_path.suffix == ".ipynb" and (
+        project.hidden(Path(name)) or only and name not in json.loads(only)
+    ):
+        return []
     return [
         Notebook.from_parent(parent, path=file_path)
         if isinstance(collector, plugin.IPyNbFile)
@@ -102,6 +117,12 @@ def pytest_runtest_makereport(item, call):
         # A plain dict: with pytest-xdist it travels to the reporting process.
         result.regression = item.facts
     return result
+
+
+NO_ID = (
+    "The cell has no id, by which what is stored of it is known. Save the notebook in "
+    "a JupyterLab of today, which gives each cell one."
+)
 
 
 class KernelDied(Exception):
@@ -127,28 +148,35 @@ class WatchedKernel(kernel.RunningKernel):
         # With a history, unlike nbval, so that a trailing ";" hides a result.
         return self.kc.execute(cell_input, allow_stdin=allow_stdin, stop_on_error=False)
 
+    def reply(self, code: str, **expressions: str) -> dict:
+        """What the kernel says to `code`, run aside, and to `expressions`."""
+        sent = self.kc.execute(code, silent=True, user_expressions=expressions)
+        while True:
+            message = self.get_message("shell", timeout=60)
+            if message["parent_header"].get("msg_id") == sent:
+                found = message["content"]
+                for answer in found, *found.get("user_expressions", {}).values():
+                    if answer["status"] == "error":
+                        raise Failure("\n".join(answer["traceback"]))
+                return found
+
     def value(self, expression: str) -> str:
         """The string that an expression has in the kernel."""
-        sent = self.kc.execute("", silent=True, user_expressions={"it": expression})
-        while True:
-            message = self.get_message("shell")
-            if message["parent_header"].get("msg_id") == sent:
-                found = message["content"]["user_expressions"]["it"]
-                if found["status"] == "error":
-                    raise Failure("\n".join(found["traceback"]))
-                return ast.literal_eval(found["data"]["text/plain"])
+        found = self.reply("", it=expression)["user_expressions"]["it"]
+        return ast.literal_eval(found["data"]["text/plain"])
 
 
 class Notebook(plugin.IPyNbFile):
     """A notebook's cells and their kernel.
 
     stopped: why the cells that are left are not run; empty as long as they are.
+    broken: why no cell can be run, which its first cell says.
     record: what is stored beside the notebook, `record.py`.
     spread: what was measured of its trainings, from a cell's id, `spread.py`.
     on_gpu: whether the cells so far computed on a GPU, as the project's watch says.
     """
 
-    stopped = ""
+    stopped = broken = ""
     on_gpu = False
 
     def collect(self):
@@ -169,11 +197,13 @@ class Notebook(plugin.IPyNbFile):
         finally:
             os.environ["PYTEST_CURRENT_TEST"] = current
         self.project = project.read(self.config.rootpath)
-        message = self.kernel.kc.execute(kernels.setup(self.project), silent=True)
-        self.kernel.await_reply(message, timeout=60)
         self.profile = self.project.profile(os.environ)
-        self.record = record.read(self.path)
-        self.spread = spread.read(self.path, self.profile)
+        try:
+            self.kernel.reply(kernels.setup(self.project))
+            self.record = record.read(self.path)
+            self.spread = spread.read(self.path, self.profile)
+        except (Failure, ValueError) as error:
+            self.broken = str(error)
 
     @property
     def stand_in(self):
@@ -205,6 +235,11 @@ class Cell(plugin.IPyNbCell):
         if self.parent.stopped:
             self.facts.update(outcome="not run", reason=self.parent.stopped)
             pytest.skip(self.parent.stopped)
+        if "id" not in self.cell:
+            raise Failure(NO_ID)
+        if self.parent.broken:
+            self.parent.stopped = "the notebook could not be set up"
+            raise Failure(self.parent.broken)
         faults = list(self.stored_faults())
         edited = list(record.faults(self.parent.record, self.cell))
         # nbval compares nothing where a count is missing.
@@ -237,12 +272,12 @@ class Cell(plugin.IPyNbCell):
         if count is None:
             yield (
                 "It was never executed, or its outputs were cleared: no execution "
-                "count is stored. Run make refresh."
+                "count is stored. {record.AGAIN}"
             )
         elif count != self.cell_num + 1:
             yield (
                 f"The stored cells are out of order: this one, number "
-                f"{self.cell_num + 1}, was executed as In [{count}]. Run make refresh."
+                f"{self.cell_num + 1}, was executed as In [{count}]. {record.AGAIN}"
             )
         try:
             compare.Settings.of(self.cell, on_gpu=True)  # faults show on a CPU, too
@@ -283,7 +318,7 @@ class Cell(plugin.IPyNbCell):
             if self.cell.id not in short:
                 where = (
                     f"{record.path_of(self.path).name} has no outputs of the short "
-                    "profile for this cell. Run make refresh."
+                    "profile for this cell. {record.AGAIN}"
                 )
                 self.differences = [compare.Difference(where, None, None)]
                 return True
@@ -307,7 +342,7 @@ class Cell(plugin.IPyNbCell):
         if len(stored) != len(new):
             yield (
                 f"{len(stored)} trainings are stored for this cell, but there were "
-                f"{len(new)}. Run make refresh."
+                f"{len(new)}. {record.AGAIN}"
             )
             return
         if not new:
@@ -316,8 +351,8 @@ class Cell(plugin.IPyNbCell):
         measured = self.parent.spread.trainings(self.cell.id, code, len(new))
         if measured is None:
             yield (
-                "How far its trainings vary was measured for other code. Run make "
-                "spread, which takes long, in the background."
+                "How far its trainings vary was measured for other code. Run python "
+                "-m regression.spread, which takes long, in the background."
             )
             return
         for n, group in enumerate(zip(stored, new, measured, strict=True), 1):

@@ -30,6 +30,11 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", type=Path)
     own = project.here()
     paths = parser.parse_args().notebooks or own.paths()
+    if not (own.short and own.processors):
+        sys.exit(
+            "Processors are compared in the short profile: name short and processors "
+            "in [tool.regression] of pyproject.toml."
+        )
     runs = {STORED: {path: stored_cells(path) for path in paths}}
     for name, cells in run_all(own, paths):
         runs.setdefault(name, {}).update(cells)
@@ -53,6 +58,11 @@ def main() -> int:
 def stored_cells(path: Path) -> Cells:
     """The outputs and trainings of the short profile, by cell, as they are stored."""
     kept = record.read(path)
+    if "short" not in kept.get("trainings", {}):
+        sys.exit(
+            f"{record.path_of(path)} has no short profile. Run "
+            "python -m regression.refresh."
+        )
     notes = kept["trainings"]["short"]
     return {
         cell.id: (kept["short"].get(cell.id, cell.outputs), notes.get(cell.id, []))
@@ -114,7 +124,7 @@ def compared(
                 words.append(f"{len(old[1])} trainings became {len(now[1])}")
                 spreads = []
             elif spreads is None:
-                words.append("the spread was measured for other code: make spread")
+                words.append("the spread was measured for other code")
                 spreads = []
             for group in zip(old[1], now[1], spreads, strict=False):
                 for found in trainings.comparisons(*group):

@@ -1,7 +1,9 @@
 """What a project says of itself: the table [tool.regression] of its pyproject.toml."""
 
 import dataclasses
+import re
 import sys
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +20,7 @@ class Project:
     root: Path
     notebooks: str = "."
     code: list[str] = dataclasses.field(default_factory=list)
-    packages: list[str] = dataclasses.field(default_factory=list)
+    packages: dict[str, str] = dataclasses.field(default_factory=dict)
     benign: list[str] = dataclasses.field(default_factory=list)
     uncompared: list[str] = dataclasses.field(default_factory=list)
     watch: str = ""
@@ -51,22 +53,55 @@ def hidden(path: Path) -> bool:
 
 
 def read(root: Path) -> Project:
-    """The project in the folder `root`; ValueError where it says what is unknown."""
+    """The project in the folder `root`; ValueError where its table makes no sense."""
     path = root / "pyproject.toml"
     found = {}
     if path.exists():
-        tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-        found = tools.get("regression", {})
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} can't be read: {error}") from None
+    for name in "tool", "regression":
+        found = found.get(name, {})
+        if not isinstance(found, dict):
+            raise ValueError(f"In {path}, {name} has to be a table. Correct it.")
     given = {name.replace("-", "_"): value for name, value in found.items()}
-    names = {field.name for field in dataclasses.fields(Project)} - {"root"}
-    unknown = sorted(set(given) - names)
+    kinds = typing.get_type_hints(Project)
+    del kinds["root"]
+    unknown = sorted(set(given) - set(kinds))
     if unknown:
-        known = ", ".join(sorted(names)).replace("_", "-")
+        known = ", ".join(sorted(kinds)).replace("_", "-")
         raise ValueError(
             f"[tool.regression] of {path} knows no {', '.join(unknown)}, only {known}. "
             "Correct the name."
         )
+    for name, value in given.items():
+        if not is_of(value, kinds[name]):
+            kind = getattr(kinds[name], "__name__", "") + "".join(
+                re.findall(r"\[.*\]", str(kinds[name]))
+            )
+            raise ValueError(
+                f"In [tool.regression] of {path}, {name.replace('_', '-')} has to be "
+                f"of the kind {kind}, but it is {value!r}. Correct it."
+            )
+    for pattern in (*given.get("benign", ()), *given.get("uncompared", ())):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(
+                f"In [tool.regression] of {path}, {pattern!r} has to be a regular "
+                f"expression, but is none: {error}. Correct it."
+            ) from None
     return Project(root, **given)
+
+
+def is_of(value: object, kind: type) -> bool:
+    """Whether a value from TOML is of a kind such as dict[str, list[str]]."""
+    outer, inner = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if not isinstance(value, outer):
+        return False
+    parts = value.values() if outer is dict else value if outer is list else ()
+    return all(is_of(part, inner[-1]) for part in parts)
 
 
 def here() -> Project:

@@ -18,19 +18,24 @@ from nbformat import NotebookNode
 
 from regression import slices
 
+AGAIN = "Run python -m regression.refresh."
+
 
 def path_of(notebook: Path) -> Path:
     return notebook.with_suffix(".record.json")
 
 
 def read(notebook: Path) -> dict:
-    """The record of a notebook's path, {} where there is none."""
+    """The record of a notebook's path, {} without one; ValueError if damaged."""
     path = path_of(notebook)
     if not path.exists():
         return {}
-    record = json.loads(path.read_text(encoding="utf-8"))
-    for name, outputs in record["short"].items():
-        record["short"][name] = [nbformat.from_dict(output) for output in outputs]
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for name, outputs in record["short"].items():
+            record["short"][name] = [nbformat.from_dict(output) for output in outputs]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}). {AGAIN}") from None
     return record
 
 
@@ -68,16 +73,16 @@ def code_digest(source: str) -> str:
 def faults(record: dict, cell: NotebookNode) -> Iterator[str]:
     """Yield what a cell's digests say against what is stored, in sentences."""
     if cell.id not in record.get("digests", {}):
-        yield "It is not in the notebook's record. Run make refresh."
+        yield f"It is not in the notebook's record. {AGAIN}"
         return
     source, outputs = record["digests"][cell.id]
     if code_digest(cell.source) != source:
-        yield "Its code is not the code that gave the stored outputs. Run make refresh."
+        yield f"Its code is not the code that gave the stored outputs. {AGAIN}"
     elif digest(cell.outputs) != outputs:
         yield (
-            "Its stored outputs are not those that make refresh wrote: somebody edited "
-            "them. Run make refresh."
+            "Its stored outputs are not those that a refresh wrote: somebody edited "
+            f"them. {AGAIN}"
         )
     for part in "short", "trainings":
         if digest(record[part]) != record["digests"][part]:
-            yield f'The part "{part}" of the record was edited. Run make refresh.'
+            yield f'The part "{part}" of the record was edited. {AGAIN}'

@@ -11,10 +11,12 @@ it to, and the notebook is still the one that was read.
 
 import argparse
 import ast
+import collections
 import copy
 import datetime
 import operator
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,6 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from regression import compare, project, record, run, slices, tidy
 
-TITLES = {"python": "Python", "numpy": "NumPy", "mxnet": "MXNet"}
 SUMS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
 
 
@@ -55,34 +56,49 @@ def main() -> None:
 
 def stop_on_doubt(own: project.Project) -> None:
     """Exit where the outputs would not be those of the committed code and real data."""
-    dirty = (
-        own.code
-        and subprocess.run(
-            ["git", "status", "--porcelain", "--", *own.code],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
+    code = " and ".join(own.code)
+    dirty = uncommitted(own.code)
     if dirty:
         sys.exit(
-            "Stored outputs have to come from committed code, but "
-            f"{' and '.join(own.code)} has changes:\n"
-            f"{dirty}Commit or undo them, then run make refresh again."
+            f"Stored outputs have to come from committed code, but {code} has "
+            f"changes:\n{dirty}Commit or undo them, then refresh again."
         )
-    for switch in (*own.short, own.stand_in):
+    for switch in (*own.short, own.stand_in, own.rounding, own.seed):
         if switch in os.environ:
             sys.exit(
-                "Stored outputs have to come from full training on the real data, but "
-                f"{switch} is set. Unset it, then run make refresh again."
+                "Stored outputs have to come from the whole notebook as it is, on the "
+                f"real data, but {switch} is set. Unset it, then refresh again."
             )
+
+
+def uncommitted(folders: list[str]) -> str:
+    """What git lists of these folders, a line per file; exits where there is no git."""
+    if not folders:
+        return ""
+    command = ["git", "status", "--porcelain", "--", *folders]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(
+            f"Whether {' and '.join(folders)} is committed can't be told, for git "
+            f"failed: {getattr(error, 'stderr', '') or error}"
+        )
+    return done.stdout
 
 
 def refresh(path: Path, own: project.Project) -> float:
     """Refresh one notebook; the seconds that it took. NotRefreshed says why not."""
     before = path.read_bytes()
-    stored = nbformat.reads(before.decode(), as_version=4)
-    for cell in stored.cells:
+    try:
+        stored = nbformat.reads(before.decode(), as_version=4)
+    except ValueError as error:
+        raise NotRefreshed(f"It can't be read: {error}") from None
+    for number, cell in enumerate(stored.cells, 1):
+        if "id" not in cell:
+            raise NotRefreshed(
+                f"Cell {number} has no id, by which what is stored of it is known. "
+                "Save the notebook in a JupyterLab of today, which gives each cell one."
+            )
         try:
             compare.Settings.of(cell)
         except ValueError as error:
@@ -97,8 +113,9 @@ def refresh(path: Path, own: project.Project) -> float:
     done = runs["full"]
     short = runs.get("short", done).notebook
     full = done.notebook
+    stop_on_errors(full)
     doubts = profile_differences(full, short, own)
-    add_provenance(full, done, stored.metadata.get("times", {}))
+    add_provenance(full, done, stored.metadata.get("times", {}), own)
     print_changes(path, stored, full, own)
     if doubts:
         words = "\n".join(doubts)
@@ -115,17 +132,31 @@ def refresh(path: Path, own: project.Project) -> float:
         for profile, r in runs.items()
     }
     text = record.text_of(full, trained, notes)
-    if path.read_bytes() != before:
-        raise NotRefreshed(
-            "Somebody saved it while it ran, and what was saved would be lost. Run "
-            "make refresh again."
-        )
-    write({path: nbformat.writes(full) + "\n", record.path_of(path): text})
+    notebook = nbformat.writes(full) + "\n"
+    # A notebook that is a link stays one.
+    write({path.resolve(): notebook, record.path_of(path): text}, before)
     return done.seconds
 
 
-def write(texts: dict[Path, str]) -> None:
-    """Replace files, each whole or not at all, and none where one has no room."""
+def stop_on_errors(notebook: nbformat.NotebookNode) -> None:
+    """NotRefreshed where an output is an error that the cell does not announce.
+
+    An exception ends the run, but not one while IPython makes an output of a result.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            announced = "raises-exception" in cell.metadata.get("tags", ())
+            if output.output_type == "error" and not announced:
+                raise NotRefreshed(
+                    f"Cell {cell.id} shows an error: {output.ename}: {output.evalue}"
+                )
+
+
+def write(texts: dict[Path, str], before: bytes) -> None:
+    """Replace files, each whole or not at all, and none where one has no room.
+
+    before: the content that the first one has to have, else NotRefreshed is raised.
+    """
     parts = {}
     try:
         for path, text in texts.items():
@@ -135,9 +166,17 @@ def write(texts: dict[Path, str]) -> None:
                 file.write(text)
             # Those of mkstemp are for the user alone.
             parts[path].chmod(path.stat().st_mode if path.exists() else 0o644)
+        if next(iter(parts)).read_bytes() != before:
+            raise NotRefreshed(
+                "Somebody saved it while it ran, and what was saved would be lost. "
+                "Refresh again."
+            )
+        # The files belong together, so Ctrl-C has to wait for a moment.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         for path, part in parts.items():
             part.replace(path)
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for part in parts.values():
             part.unlink(missing_ok=True)
 
@@ -186,16 +225,19 @@ def print_changes(
 
 
 def add_provenance(
-    notebook: nbformat.NotebookNode, done: run.Run, times: dict[str, int]
+    notebook: nbformat.NotebookNode,
+    done: run.Run,
+    times: dict[str, int],
+    own: project.Project,
 ) -> None:
     """Put where the outputs are from into the metadata, and a line at the end.
 
     times: seconds by kind of device, of which this run replaces its own.
     """
-    device = done.device.get("name")
+    device, passed = done.device.get("name"), seeds(notebook)
     notebook.metadata.provenance = {
         "packages": done.packages,
-        "seed": seeds(notebook),
+        "seed": sorted(passed - {None}),
         "date": datetime.date.today().isoformat(),
         "seconds": round(done.seconds),
         "profile": "full",
@@ -207,7 +249,9 @@ def add_provenance(
         }
     kind = "gpu" if (device or "").startswith("gpu") else "cpu"
     notebook.metadata.times = {**times, kind: round(done.seconds)}
-    line = provenance_line(notebook.metadata.provenance)
+    told = [*map(str, sorted(passed - {None})), *["others"] * (None in passed)]
+    seed = " and ".join(told) or "none"
+    line = provenance_line(notebook.metadata.provenance, seed, own)
     tagged = [c for c in notebook.cells if "provenance" in c.metadata.get("tags", [])]
     if not tagged:
         cell = nbformat.v4.new_markdown_cell(id="provenance")
@@ -217,12 +261,11 @@ def add_provenance(
     tagged[-1].source = line
 
 
-def provenance_line(facts: dict) -> str:
+def provenance_line(facts: dict, seed: str, own: project.Project) -> str:
+    titles = {"python": "Python"} | own.packages
     packages = ", ".join(
-        f"{TITLES.get(name, name)} {version}"
-        for name, version in facts["packages"].items()
+        f"{titles[name]} {version}" for name, version in facts["packages"].items()
     )
-    seed = " and ".join(map(str, facts["seed"])) or "none"
     where = ""
     if "device" in facts:
         where = f" on `{facts['device']}` ({facts['processor']})"
@@ -232,36 +275,51 @@ def provenance_line(facts: dict) -> str:
     )
 
 
-def seeds(notebook: nbformat.NotebookNode) -> list[int]:
-    """The numbers that the notebook's code passes to a function named seed.
+def seeds(notebook: nbformat.NotebookNode) -> set[int | None]:
+    """The numbers that the notebook's code passes to functions named seed.
 
-    They may be sums of whole numbers and of names that were set to one.
+    They may be sums of whole numbers and of names that were set to one. None stands for
+    those that are something else.
     """
-    statements = [
-        statement
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for statement in slices.statements(cell.source)
-    ]
-    known, found = {}, set()
-    for node in (node for s in statements for node in ast.walk(s)):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            known[node.targets[0].id] = whole_number(node.value, known)
-        elif isinstance(node, ast.Call) and node.args:
+    bodies = [body for _, body in slices.statements_of_all(notebook)]
+    nodes = [node for body in bodies for s in body for node in ast.walk(s)]
+    plain = {}  # what is assigned to a name, by the id of the name's node
+    for node in nodes:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            for target in getattr(node, "targets", None) or [node.target]:
+                plain[id(target)] = node.value
+    # From a name, all that it ever stands for; None for what comes from a loop or call.
+    meanings = collections.defaultdict(list)
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            meanings[node.id].append(plain.get(id(node)))
+        elif isinstance(node, ast.arg):
+            meanings[node.arg].append(None)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if name == "seed":
-                found.add(whole_number(node.args[0], known))
-    return sorted(found - {None})
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if name == "seed" and given:
+                found.add(whole_number(given[0], meanings))
+    return found
 
 
-def whole_number(node: ast.expr, known: dict[str, int | None]) -> int | None:
+def whole_number(
+    node: ast.expr | None, meanings: dict[str, list[ast.expr | None]]
+) -> int | None:
     """The value of an expression of whole numbers, None where it is something else."""
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return node.value
     if isinstance(node, ast.Name):
-        return known.get(node.id)
+        others = {k: v for k, v in meanings.items() if k != node.id}
+        values = {whole_number(m, others) for m in meanings.get(node.id, [None])}
+        return values.pop() if len(values) == 1 else None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = whole_number(node.operand, meanings)
+        return None if value is None else -value
     if isinstance(node, ast.BinOp) and type(node.op) in SUMS:
-        sides = whole_number(node.left, known), whole_number(node.right, known)
+        sides = [whole_number(side, meanings) for side in (node.left, node.right)]
         if None not in sides:
             return SUMS[type(node.op)](*sides)
     return None

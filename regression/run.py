@@ -93,7 +93,7 @@ def cells(
                 device = noted.pop("device", {})
                 if any(noted.values()):
                     notes[cell.id] = noted
-        versions = aside(client, VERSIONS.format(names=own.packages))
+        versions = aside(client, VERSIONS.format(names=list(own.packages)))
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)

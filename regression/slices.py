@@ -17,12 +17,12 @@ _IMPORTS = ast.Import, ast.ImportFrom
 
 def digest(notebook: NotebookNode, cell_id: str) -> str:
     """A digest of the code that leads to the cell `cell_id`, itself included."""
-    codes = [(c.id, c.source) for c in notebook.cells if c.cell_type == "code"]
+    codes = statements_of_all(notebook)
     last = [name for name, _ in codes].index(cell_id)
     found = [
         (position == last, statement)
-        for position, (_, source) in enumerate(codes[: last + 1])
-        for statement in statements(source)
+        for position, (_, body) in enumerate(codes[: last + 1])
+        for statement in body
     ]
     modules = set(dir(builtins))
     for _, statement in found:
@@ -39,6 +39,18 @@ def digest(notebook: NotebookNode, cell_id: str) -> str:
 def statements(source: str) -> list[ast.stmt]:
     """The statements of a cell, with IPython's own lines as the calls that they are."""
     return ast.parse(TransformerManager().transform_cell(source)).body
+
+
+def statements_of_all(notebook: NotebookNode) -> list[tuple[str, list[ast.stmt]]]:
+    """(id, statements) of each code cell; none where it shows a SyntaxError."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            try:
+                found.append((cell.id, statements(cell.source)))
+            except SyntaxError:
+                found.append((cell.id, []))
+    return found
 
 
 def _seeds(statement):

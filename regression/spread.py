@@ -8,7 +8,7 @@ runs are apart: `limits.py` makes limits of it. The project's pyproject.toml nam
 variables that let this processor stand in for others. Runs are kept in _build/spread,
 so that an interrupted measurement goes on, and by the code that leads to each training
 (`slices.py`), so that a changed sentence or plot costs none. What the notebook calls in
-other files is not in that digest: `make clean` forgets the runs.
+other files is not in that digest: remove the folder to forget the runs.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import math
 import multiprocessing
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Spread:
         return max((limits.limit(**one) for one in judged if one), default=0.0)
 
     def trainings(self, cell: str, code: str, count: int) -> list[dict] | None:
-        """For each training of a cell what `trainings.compare` takes as its spread.
+        """For each training of a cell what `trainings.comparisons` takes as its spread.
 
         None where it was measured for other code.
         """
@@ -79,10 +80,14 @@ def path_of(notebook: Path) -> Path:
 
 def read(notebook: Path, profile: str) -> Spread:
     """The `Spread` of a notebook's path; all notebooks beside it are pooled."""
-    files = {
-        path.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(notebook.parent.glob("*.spread.json"))
-    }
+    files = {}
+    for path in sorted(notebook.parent.glob("*.spread.json")):
+        try:
+            files[path.name] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}). Run python -m regression.spread."
+            ) from None
     own = path_of(notebook).name
     measured = {
         (file, name): cell
@@ -278,6 +283,11 @@ def main() -> None:
         for path in own.paths()
         if any(trained(cell) for cell in nbformat.read(path, as_version=4).cells)
     ]
+    if not paths:
+        sys.exit(
+            'No cell has "trained": true in its metadata "regression", so there is '
+            "nothing to measure."
+        )
     jobs = {
         (path, profile, name): (path, profile, name, variables | environment, own)
         for profile, variables in own.profiles().items()

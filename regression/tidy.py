@@ -34,7 +34,7 @@ def tidy(output: NotebookNode, benign: Sequence[str]) -> NotebookNode | None:
     return output
 
 
-def without_progress(stderr: str, benign: Sequence[str] = ()) -> str:
+def without_progress(stderr: str, benign: Sequence[str]) -> str:
     """`stderr` without progress bars, which overwrite themselves, and empty lines."""
     expected = re.compile("|".join([*PROGRESS, *benign]))
     rows = re.split(r"[\r\n]", stderr)

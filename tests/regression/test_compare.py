@@ -94,7 +94,7 @@ def test_fails(stored, new, settings, note):
 
 
 # What a project may name.
-UNCOMPARED = [r"^Device: .*(?:\n  .*)*"]
+UNCOMPARED = [r"^Device: .*(?:\n  .*)*", r"@(?:cpu|gpu)\(\d+\)"]
 
 
 def differences(stored, new, settings):
@@ -118,7 +118,14 @@ def test_what_a_cell_can_not_ask_for_is_named(name, value):
 
 @pytest.mark.parametrize(
     "name, value, smallest",
-    [("factor", 0, 1), ("factor", "2", 1), ("rtol", -0.1, 0), ("atol", None, 0)],
+    [
+        ("factor", 0, 1),
+        ("factor", "2", 1),
+        ("factor", True, 1),
+        ("rtol", -0.1, 0),
+        ("rtol", float("inf"), 0),
+        ("atol", None, 0),
+    ],
 )
 def test_a_tolerance_that_makes_no_sense_is_named(name, value, smallest):
     words = f"{name} has to be a number of at least {smallest}, but it is {value!r}."
@@ -126,6 +133,24 @@ def test_a_tolerance_that_makes_no_sense_is_named(name, value, smallest):
         with pytest.raises(ValueError) as caught:
             Settings.of(cell(**settings, why="because"))
         assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (5, "the metadata has to be a table {…}, but it is 5."),
+        (["a"], "the metadata has to be a table {…}, but it is ['a']."),
+        ({"gpu": 5}, "gpu has to be a table {…}, but it is 5."),
+        ({"numbers": None}, "numbers has to be a table {…}, but it is None."),
+        ({"numbers": {"loss": 0.1}}, "numbers of loss has to be a table {…}, but"),
+        ({"trained": "false"}, "trained has to be true or false, but it is 'false'."),
+    ],
+)
+def test_metadata_that_make_no_sense_are_named(given, words):
+    faulty = nbformat.v4.new_code_cell("1", metadata={"regression": given})
+    with pytest.raises(ValueError) as caught:
+        Settings.of(faulty)
+    assert str(caught.value).startswith(words)
 
 
 def test_a_cell_that_depends_on_training_needs_no_reason():

@@ -9,13 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from regression.project import read
 from tests.support.processes import ENDLESS, interrupt
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
 [tool.regression]
 notebooks = "lessons"
-packages = ["nbformat"]
+packages = { nbformat = "nbformat" }
 benign = ["Loading .*"]
 uncompared = ["^Host: .*"]
 """
@@ -94,7 +95,26 @@ def test_runs_where_the_folder_for_temporary_files_has_a_long_name(project, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_setting_that_does_not_exist_is_named(tmp_path):
+# What [tool.regression] says, and what is told of it.
+FAULTY = {
+    "notebook = 'a'": "knows no notebook, only benign, code",
+    "code = 'lib'": "code has to be of the kind list[str], but it is 'lib'. Correct",
+    "packages = ['numpy']": "packages has to be of the kind dict[str, str], but it is",
+    "short = { FAST = 1 }": "short has to be of the kind dict[str, str], but it is",
+    "benign = ['(']": "'(' has to be a regular expression, but is none: missing ), unt",
+    "x = ": "can't be read: Invalid value",
+}
+
+
+@pytest.mark.parametrize("settings", FAULTY)
+def test_a_setting_that_makes_no_sense_is_named(tmp_path, settings):
+    (tmp_path / "pyproject.toml").write_text(f"[tool.regression]\n{settings}\n")
+    with pytest.raises(ValueError) as caught:
+        read(tmp_path)
+    assert FAULTY[settings] in str(caught.value)
+
+
+def test_a_faulty_setting_ends_each_program_with_a_sentence(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.regression]\nnotebook = 'a'\n")
     (tmp_path / "regression").symlink_to(ROOT / "regression")
     for program in ["regression.refresh"], ["regression", "--rootdir=.", "."]:
@@ -105,9 +125,14 @@ def test_a_setting_that_does_not_exist_is_named(tmp_path):
 
 
 def test_nothing_in_the_package_names_this_course():
-    words = "utils", "chapters", "BN_", "Computing on"
-    for path in (ROOT / "regression").glob("*.py"):
-        found = [word for word in words if word in path.read_text()]
+    words = "utils", "chapters", "BN_", "Computing on", "mxnet", "NDArray", "`make "
+    for path in (ROOT / "regression").glob("*.[pm][yd]"):
+        text = path.read_text().lower()
+        found = [
+            word
+            for word in (*words, "make refresh", "make spread")
+            if word.lower() in text
+        ]
         assert not found, f"{path.name} names {found}"
 
 
@@ -119,3 +144,10 @@ def test_ctrl_c_in_a_first_cell_ends_in_order(tmp_path):
     code, output = interrupt(command, tmp_path, os.environ)
     assert code == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in output and "Traceback" not in output
+
+
+def test_what_needs_a_short_profile_or_a_training_says_so(project):
+    done = python(project, "-m", "regression.portable")
+    assert done.returncode == 1 and "name short and processors in" in done.stderr
+    done = python(project, "-m", "regression.spread")
+    assert done.returncode == 1 and "there is nothing to measure" in done.stderr

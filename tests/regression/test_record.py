@@ -84,24 +84,24 @@ def edit_both(cells):
         (
             edit_outputs,
             "train",
-            "Its stored outputs are not those that make refresh wrote: somebody edited "
-            "them. Run make refresh.",
+            "Its stored outputs are not those that a refresh wrote: somebody edited "
+            "them. Run python -m regression.refresh.",
         ),
         (
             edit_figure,
             "plot",
-            "Its stored outputs are not those that make refresh wrote: somebody edited "
-            "them. Run make refresh.",
+            "Its stored outputs are not those that a refresh wrote: somebody edited "
+            "them. Run python -m regression.refresh.",
         ),
         (
             edit_source,
             "plot",
-            "Its code is not the code that gave the stored outputs. Run make refresh.",
+            "Its code is not the code that gave the stored outputs. " + record.AGAIN,
         ),
         (
             edit_both,
             "plot",
-            "Its code is not the code that gave the stored outputs. Run make refresh.",
+            "Its code is not the code that gave the stored outputs. " + record.AGAIN,
         ),
     ],
 )
@@ -121,7 +121,7 @@ def edit_notes(kept):
     "part, edit", [("short", edit_short), ("trainings", edit_notes)]
 )
 def test_an_edited_record_is_told(path, part, edit):
-    words = f'The part "{part}" of the record was edited. Run make refresh.'
+    words = f'The part "{part}" of the record was edited. {record.AGAIN}'
     assert words in faults(path, edit_record=edit)["train"]
 
 
@@ -129,7 +129,7 @@ def test_a_cell_that_is_not_in_the_record_is_told(path):
     def add(cells):
         cells["new"] = code("new", "1 + 1")
 
-    words = "It is not in the notebook's record. Run make refresh."
+    words = "It is not in the notebook's record. Run python -m regression.refresh."
     assert faults(path, add) == {"train": [], "plot": [], "new": [words]}
     record.path_of(path).unlink()
     assert faults(path) == {"train": [words], "plot": [words]}

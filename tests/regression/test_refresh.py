@@ -43,8 +43,10 @@ def take():
 SETTINGS = """
 [tool.regression]
 code = ["lib"]
-packages = ["numpy"]
+packages = { numpy = "NumPy" }
 stand-in = "BN_STANDIN"
+seed = "BN_SEED"
+rounding = "BN_ROUNDING"
 short = { BN_PROFILE = "short" }
 """
 
@@ -209,6 +211,12 @@ def test_prints_what_changes_before_it_writes(repository):
             ["short profile disagrees", "cell c1", "10 became 1"],
         ),
         (["1 + 1"], {"trianed": True}, ["knows no trianed"]),
+        # An error that IPython shows, and the run goes on.
+        (
+            ["try:\n    1 / 0\nexcept Exception:\n    get_ipython().showtraceback()"],
+            None,
+            ["Cell c0 shows an error: ZeroDivisionError: division by zero"],
+        ),
     ],
 )
 def test_writes_nothing_where_something_is_wrong(repository, cells, metadata, words):
@@ -225,7 +233,7 @@ def test_writes_nothing_where_something_is_wrong(repository, cells, metadata, wo
 def test_refuses_uncommitted_code_and_anything_but_full_training(repository):
     path = write(repository, GOOD[:1])
     before = path.read_bytes()
-    for switch in "BN_PROFILE", "BN_STANDIN":
+    for switch in "BN_PROFILE", "BN_STANDIN", "BN_SEED", "BN_ROUNDING":
         code, output = refresh(repository, **{switch: "1"})
         assert code == 1 and f"but {switch} is set. Unset it" in output
     (repository / "lib/new.py").write_text("x = 1\n")
@@ -265,14 +273,15 @@ def test_ctrl_c_leaves_everything_as_it_was(repository):
 
 
 def test_a_full_disk_leaves_everything_as_it_was(repository):
-    path = write(repository, ["print('x' * 30_000)"])
+    path = write(repository, ["print('x' * 400_000)"])
     before = path.read_bytes()
     done = subprocess.run(
         COMMAND,
         cwd=repository,
-        env=environment_of(repository),
+        # IPython writes, too, its history.
+        env=environment_of(repository) | {"IPYTHONDIR": str(repository / "ipython")},
         # No file may get larger than this, which looks like a disk without room.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000,) * 2),
         capture_output=True,
         text=True,
     )
@@ -282,8 +291,55 @@ def test_a_full_disk_leaves_everything_as_it_was(repository):
     assert sorted(p.name for p in repository.glob("chapter*")) == ["chapter.ipynb"]
 
 
-def test_seeds_are_what_the_code_passes_to_seed():
-    codes = ["SEED = 42\nrandom.seed(SEED)", "%time f(1)\nseed(SEED + 1)\nseed(time())"]
-    cells = [nbformat.v4.new_code_cell(code) for code in codes]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    assert refresh_module.seeds(notebook) == [42, 43]
+def test_a_folder_without_git_is_told(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
+    write(tmp_path, ["1 + 1"])
+    code, output = refresh(tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    assert code == 1 and "Traceback" not in output
+    assert (
+        "Whether lib is committed can't be told, for git failed: fatal: not" in output
+    )
+
+
+@pytest.mark.parametrize("fault", ["no notebook", "no id"])
+def test_a_notebook_that_can_not_be_refreshed_is_told(repository, fault):
+    path = write(repository, ["1 + 1"])
+    content = json.loads(path.read_text())
+    del content["cells"][0]["id"]
+    content["nbformat_minor"] = 4
+    before = json.dumps(content) if fault == "no id" else "{not json"
+    path.write_text(before)
+    code, output = refresh(repository)
+    assert code == 1 and "Traceback" not in output
+    said = {"no notebook": "It can't be read: ", "no id": "Cell 1 has no id, by which"}
+    assert f"nothing is written.\n{said[fault]}" in output
+    assert path.read_text() == before
+
+
+def test_a_link_stays_one(repository):
+    path = write(repository, ["1 + 1"])
+    real = path.rename(repository / "lib/real.ipynb")
+    commit(repository)
+    path.symlink_to(real)
+    code, output = refresh(repository)
+    assert code == 0, output
+    assert path.is_symlink() and "provenance" in real.read_text()
+
+
+@pytest.mark.parametrize(
+    "code, found",
+    [
+        ("SEED = 42\nrandom.seed(SEED)", {42}),
+        ("SEED = 42\n%time f(1)\nseed(SEED + 1)", {43}),
+        ("seed(seed=3); SEED: int = -4; seed(SEED)", {3, -4}),
+        ("seed(time())", {None}),
+        ("S = 1\nS += 1\nseed(S)", {None}),
+        ("for i in range(3): seed(i)", {None}),
+        ("S = 1\ndef f(S):\n    seed(S)", {None}),
+        ("S = S + 1\nseed(S)", {None}),
+        ("1 +", set()),
+    ],
+)
+def test_seeds_are_what_the_code_passes_to_seed(code, found):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    assert refresh_module.seeds(notebook) == found

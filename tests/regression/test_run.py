@@ -95,6 +95,44 @@ def good(tmp_path_factory):
     return nbformat.read(path, as_version=4), record.read(path)["short"]
 
 
+# name: (an edit of the files, what the notebook's first cell says)
+UNREADY = {
+    "watch": (
+        lambda path: path.with_name("watcher.py").write_text("1 / 0"),
+        "ZeroDivisionError: division by zero",
+    ),
+    "record": (
+        lambda path: record.path_of(path).write_text("<<<<<<<"),
+        "a.record.json is damaged (",
+    ),
+    "spread": (
+        lambda path: spread.path_of(path).write_text("<<<<<<<"),
+        "a.spread.json is damaged (",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREADY)
+def test_a_notebook_that_can_not_be_set_up_is_red(tmp_path, name):
+    (tmp_path / "pyproject.toml").write_text('[tool.regression]\nwatch = "watcher"\n')
+    (tmp_path / "watcher.py").write_text(WATCHER)
+    cells = ("first", "one = 1", ""), ("last", "two = 2", "")
+    write(tmp_path, "a", printing(*cells))
+    edit, words = UNREADY[name]
+    edit(tmp_path / "a.ipynb")
+    run = regression_run(tmp_path)
+    assert set(run.faults) == {("a", "first")} and words in run.faults["a", "first"]
+    assert re.search(r"^a.ipynb +\d+ s +0 +0 +0 +1 +1 ", run.output, re.M)
+
+
+def test_copies_that_a_build_makes_are_not_run(tmp_path):
+    (tmp_path / "_build").mkdir()
+    write(tmp_path / "_build", "a", printing(("one", "1 / 0", "")))
+    write(tmp_path, "b", printing(("one", "one = 1", "")))
+    run = regression_run(tmp_path)
+    assert run.code == 0 and "_build" not in run.output
+
+
 # A project's watch, for which anything that a notebook appends is a training.
 WATCHER = """
 import json
@@ -316,7 +354,11 @@ FAULTS = {
         "shapes",
         ["output 1, figure", "-0.142 became -0.141"],
     ),
-    "never_executed": (clear, "array", ["never executed", "Run make refresh"]),
+    "never_executed": (
+        clear,
+        "array",
+        ["never executed", record.AGAIN],
+    ),
     "out_of_order": (swap, "train", ["out of order", "number 3", "as In [4]"]),
     "exception": (
         more("last", "raise ValueError('boom')"),
@@ -473,10 +515,8 @@ def test_other_notebooks_run_though_some_hang(hanging):
     assert re.search(r"^ends.ipynb +\d+ s +3 +0 +0 +0 +0 ", hanging.output, re.M)
 
 
-EDITED = (
-    "Its stored outputs are not those that make refresh wrote: somebody edited them"
-)
-OTHER_CODE = "Its code is not the code that gave the stored outputs. Run make refresh."
+EDITED = "Its stored outputs are not those that a refresh wrote: somebody edited them"
+OTHER_CODE = f"Its code is not the code that gave the stored outputs. {record.AGAIN}"
 
 
 def no_edit(notebook):
@@ -528,14 +568,16 @@ def test_what_was_edited_is_red_though_it_may_be_right(forged, name):
 
 
 def test_an_edited_record_is_red(forged):
-    words = 'The part "short" of the record was edited. Run make refresh.'
+    words = (
+        'The part "short" of the record was edited. Run python -m regression.refresh.'
+    )
     assert words in forged.faults["record", "accuracy"]
     # Though nothing differs but a blank, which the comparison does not see.
     assert "stdout, line" not in forged.faults["record", "accuracy"]
 
 
 def test_a_notebook_without_a_record_is_red(forged):
-    words = "It is not in the notebook's record. Run make refresh."
+    words = "It is not in the notebook's record. Run python -m regression.refresh."
     assert words in forged.faults["nothing", "imports"]
 
 
@@ -618,7 +660,10 @@ SHORT_FAULTS = {
         None,
         lambda short: short.pop("accuracy"),
         "accuracy",
-        ["accuracy_missing.record.json has no outputs", "Run make refresh"],
+        [
+            "accuracy_missing.record.json has no outputs",
+            "Run python -m regression.refresh",
+        ],
     ),
     "another_cell": (stored("last", "done", "Done"), None, "last", ["| Done"]),
 }
@@ -811,13 +856,13 @@ TRAININGS = {
         [NOTE, NOTE],
         1.5,
         None,
-        ["1 trainings are stored for this cell, but there were 2. Run make refresh"],
+        [f"1 trainings are stored for this cell, but there were 2. {record.AGAIN}"],
     ),
     "no_training": (
         [],
         1.5,
         None,
-        ["1 trainings are stored for this cell, but there were 0. Run make refresh"],
+        [f"1 trainings are stored for this cell, but there were 0. {record.AGAIN}"],
     ),
     "number": ([NOTE], 1.51, None, ["loss 1.51", "1.50 became 1.51, off by 0.01"]),
     "within_its_spread": (
@@ -840,7 +885,7 @@ TRAININGS = {
         [NOTE],
         1.5,
         "elsewhere",
-        ["was measured for other code. Run make spread"],
+        ["was measured for other code. Run python -m regression.spread"],
     ),
 }
 

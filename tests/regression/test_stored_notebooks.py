@@ -71,7 +71,7 @@ def test_no_blank_is_left_to_fill_in(path):
 def test_outputs_are_from_one_full_run(path):
     notebook = nbformat.read(path, as_version=4)
     provenance = notebook.metadata.get("provenance", {})
-    assert provenance.get("profile") == "full", "Run make refresh."
+    assert provenance.get("profile") == "full", "Run python -m regression.refresh."
     assert notebook.cells[-1].metadata.get("tags") == ["provenance"]
     assert provenance["date"] in notebook.cells[-1].source
 
@@ -80,7 +80,7 @@ def test_outputs_are_from_one_full_run(path):
 def test_record_is_of_these_cells_and_outputs(path):
     kept, cells = record.read(path), nbformat.read(path, as_version=4).cells
     codes = [cell for cell in cells if cell.cell_type == "code"]
-    assert kept, "Run make refresh."
+    assert kept, "Run python -m regression.refresh."
     assert [fault for cell in codes for fault in record.faults(kept, cell)] == []
     names = {cell.id for cell in codes}
     assert set(kept["digests"]) == names | {"short", "trainings"}
@@ -105,7 +105,7 @@ def test_spread_was_measured_for_this_code(path):
             and measured.trainings(name, slices.digest(notebook, name), len(notes))
             is None
         ]
-        assert stale == [], "Run make spread."
+        assert stale == [], "Run python -m regression.spread."
 
 
 def test_nothing_is_stored_of_a_notebook_that_is_gone():

@@ -28,7 +28,7 @@ def test_progress_and_what_the_project_names_are_left_out(line):
 def test_what_the_project_names_is_a_whole_line(line):
     assert tidy.without_progress(f"{line}\n", BENIGN) == f"{line}\n"
     # Without a project's word a line stays.
-    assert tidy.without_progress("Stand-in: digits\n") == "Stand-in: digits\n"
+    assert tidy.without_progress("Stand-in: digits\n", []) == "Stand-in: digits\n"
 
 
 def test_stderr_with_nothing_left_is_no_output():
