@@ -11,9 +11,11 @@ import json
 import re
 import statistics
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from tabulate import tabulate
 from utils.seeds import is_expected
 
 GLUE = "application/papermill.record/text/plain"
@@ -109,17 +111,15 @@ def date(provenance):
     return provenance["date"].replace("-", "\u2011") if provenance else "never"
 
 
-def row(*columns):
-    return "| " + " | ".join(map(str, columns)) + " |"
-
-
-def table(*columns):
-    return [row(*columns), row(*("---" for _ in columns))]
+def table(headers: list[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """The lines of a Markdown table, with the `|` in its cells escaped."""
+    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in rows]
+    return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True).split("\n")
 
 
 def chapters_table(root, lines):
     """The map: `lines` are "chapter: what a reader will do there"."""
-    rows = table("Chapter", "What you will do", "CPU", "GPU", "Re-executed")
+    rows = []
     for line in lines:
         chapter, _, does = line.partition(":")
         stored = Stored(root, chapter.strip())
@@ -128,24 +128,25 @@ def chapters_table(root, lines):
             for kind in ("cpu", "gpu")
         ]
         link = f"[{stored.title}](/chapters/{stored.chapter}.ipynb)"
-        rows.append(row(link, does.strip(), *times, date(stored.provenance)))
-    return rows
+        rows.append([link, does.strip(), *times, date(stored.provenance)])
+    return table(["Chapter", "What you will do", "CPU", "GPU", "Re-executed"], rows)
 
 
 def status_table(root):
-    rows = table("Chapter", "Re-executed", "Time", "Device", "Seed", "Versions")
+    rows = []
     for path in sorted(Path(root, "chapters").glob("*.ipynb")):
         stored = Stored(root, path.stem)
         link = f"[{stored.title}](/chapters/{path.name})"
         ran = stored.provenance
         if ran is None:
-            rows.append(row(link, date(ran), *"––––"))
+            rows.append([link, date(ran), *"––––"])
             continue
         versions = ", ".join(f"{k} {v}" for k, v in ran["packages"].items())
         device = f"{ran['device']}, {ran['processor']}"
         time = duration(ran["seconds"])
-        rows.append(row(link, date(ran), time, device, ran["seed"], versions))
-    return rows
+        rows.append([link, date(ran), time, device, ran["seed"], versions])
+    headers = ["Chapter", "Re-executed", "Time", "Device", "Seed", "Versions"]
+    return table(headers, rows)
 
 
 def read_runs(root):
@@ -162,7 +163,7 @@ def results_table(root, link=CELL, headlines=False):
 
     With `headlines` only the figures that are marked as such, one for each run.
     """
-    rows = table("Run", "Setting", "Figure", "Published", "Here", "± seeds", "On")
+    rows = []
     for run in read_runs(root):
         stored = Stored(root, run["chapter"])
         device = stored.provenance["device"] if stored.provenance else "–"
@@ -186,15 +187,16 @@ def results_table(root, link=CELL, headlines=False):
                 if not is_expected(float(published), seeds, 0.5 / 10**decimals):
                     published += OUTSIDE
             rows.append(
-                row(name, setting, figure["name"], published, here, spread, device)
+                [name, setting, figure["name"], published, here, spread, device]
             )
             name = setting = ""  # said once a run
-    return rows
+    headers = ["Run", "Setting", "Figure", "Published", "Here", "± seeds", "On"]
+    return table(headers, rows)
 
 
 def expected_table(root):
     """Mean and deviation over seeds of each headline of chapters/results.yml."""
-    rows = table("Run", "Figure", "Over the seeds", "Seeds")
+    rows = []
     for run in read_runs(root):
         seeds = Stored(root, run["chapter"]).seeds
         for figure in run["figures"]:
@@ -203,21 +205,21 @@ def expected_table(root):
                 mean, spread = statistics.mean(values), statistics.stdev(values)
                 name = f"{run['network']}, {run['dataset']}"
                 shown = f"{mean:.3f} ± {spread:.4f}"
-                rows.append(row(name, figure["name"], shown, len(values)))
-    return rows
+                rows.append([name, figure["name"], shown, len(values)])
+    return table(["Run", "Figure", "Over the seeds", "Seeds"], rows)
 
 
 def epochs_table(root):
     """Seconds an epoch of each run in chapters/results.yml, and the device."""
-    rows = table("Run", "Batch", "An epoch", "On")
+    rows = []
     for run in read_runs(root):
         stored = Stored(root, run["chapter"])
         ran = stored.provenance
         device = f"{ran['device']}, {ran['processor']}" if ran else "–"
         name = f"[{run['network']}, {run['dataset']}](/chapters/{stored.path.name})"
         time = f"{stored.epoch(run['log']):.1f}\u00a0s"
-        rows.append(row(name, run["batch"], time, device))
-    return rows
+        rows.append([name, run["batch"], time, device])
+    return table(["Run", "Batch", "An epoch", "On"], rows)
 
 
 def with_results(readme, root):
