@@ -26,7 +26,7 @@ OUTSIDE = " ▲"  # behind a published figure that our seeds would hardly give
 class Stored:
     """One chapter's notebook: its title, provenance, glued values and figures."""
 
-    def __init__(self, root, chapter):
+    def __init__(self, root: str | Path, chapter: str) -> None:
         self.chapter = chapter
         self.path = Path(root) / "chapters" / f"{chapter}.ipynb"
         if not self.path.is_file():
@@ -44,11 +44,11 @@ class Stored:
             self.seeds = json.loads(spread.read_text(encoding="utf-8"))["seeds"]
 
     @property
-    def title(self):
+    def title(self) -> str:
         text = "".join(self.cells[0]["source"])
         return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
 
-    def value(self, name):
+    def value(self, name: str) -> tuple[float, str]:
         """The glued value `name` and the id of the cell that glued it."""
         names = []
         for cell in self.cells:
@@ -67,7 +67,7 @@ class Stored:
             "display=False), or correct the name in chapters/results.yml."
         )
 
-    def figure(self, name):
+    def figure(self, name: str) -> tuple[bytes, str, str]:
         """PNG, alt text and caption of the figure that the chapter calls `name`."""
         names = []
         for cell in self.cells:
@@ -85,7 +85,7 @@ class Stored:
             "the figure in its cell's metadata: mystnb.figure.name."
         )
 
-    def epoch(self, log):
+    def epoch(self, log: str) -> float:
         """Median of the seconds in the lines that the cell `log` printed."""
         cells = {cell["id"]: cell.get("outputs", ()) for cell in self.cells}
         outputs = cells.get(log, ())
@@ -100,14 +100,14 @@ class Stored:
         return statistics.median(map(float, seconds))
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     # With spaces, and below hyphens, at which no line breaks.
     if seconds < 60:
         return f"{seconds:.0f}\u00a0s"
     return f"{seconds / 60:.0f}\u00a0min"
 
 
-def date(provenance):
+def date(provenance: dict | None) -> str:
     return provenance["date"].replace("-", "\u2011") if provenance else "never"
 
 
@@ -117,7 +117,7 @@ def table(headers: list[str], rows: Iterable[Iterable[object]]) -> list[str]:
     return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True).split("\n")
 
 
-def chapters_table(root, lines):
+def chapters_table(root: str | Path, lines: Iterable[str]) -> list[str]:
     """The map: `lines` are "chapter: what a reader will do there"."""
     rows = []
     for line in lines:
@@ -132,7 +132,7 @@ def chapters_table(root, lines):
     return table(["Chapter", "What you will do", "CPU", "GPU", "Re-executed"], rows)
 
 
-def status_table(root):
+def status_table(root: str | Path) -> list[str]:
     rows = []
     for path in sorted(Path(root, "chapters").glob("*.ipynb")):
         stored = Stored(root, path.stem)
@@ -149,7 +149,7 @@ def status_table(root):
     return table(headers, rows)
 
 
-def read_runs(root):
+def read_runs(root: str | Path) -> list[dict]:
     path = Path(root) / "chapters" / "results.yml"
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -158,7 +158,9 @@ CELL = "{{ref}}`{text} <{chapter}#{cell}>`"  # a label that chapters.py gives ea
 FILE = "[{text}](chapters/{chapter}.ipynb)"
 
 
-def results_table(root, link=CELL, headlines=False):
+def results_table(
+    root: str | Path, link: str = CELL, headlines: bool = False
+) -> list[str]:
     """Published beside measured, one row a figure of chapters/results.yml.
 
     With `headlines` only the figures that are marked as such, one for each run.
@@ -194,7 +196,7 @@ def results_table(root, link=CELL, headlines=False):
     return table(headers, rows)
 
 
-def expected_table(root):
+def expected_table(root: str | Path) -> list[str]:
     """Mean and deviation over seeds of each headline of chapters/results.yml."""
     rows = []
     for run in read_runs(root):
@@ -209,7 +211,7 @@ def expected_table(root):
     return table(["Run", "Figure", "Over the seeds", "Seeds"], rows)
 
 
-def epochs_table(root):
+def epochs_table(root: str | Path) -> list[str]:
     """Seconds an epoch of each run in chapters/results.yml, and the device."""
     rows = []
     for run in read_runs(root):
@@ -222,7 +224,7 @@ def epochs_table(root):
     return table(["Run", "Batch", "An epoch", "On"], rows)
 
 
-def with_results(readme, root):
+def with_results(readme: str, root: str | Path) -> str:
     """The text `readme` with the present table of results between its marks."""
     parts = readme.split(MARK)
     if len(parts) != 3:
