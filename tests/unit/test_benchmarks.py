@@ -37,7 +37,7 @@ def test_race_takes_the_median_of_each(clock):
         "fast": lambda: run("fast", 1 / 256),
     }
     waits = []
-    medians = timing.race(runs, lambda: waits.append(1), seconds=0, least=5)
+    medians = timing.race(runs, lambda: waits.append(1), seconds=0)
     assert medians == {"slow": 0.5, "fast": 1 / 256}
     # Of the fast one, five calls last about 20 ms.
     turns = (["slow"] + ["fast"] * 5) * 5
@@ -52,7 +52,7 @@ def test_race_goes_on_for_its_seconds(clock):
         calls.append(1)
         clock.now += 0.25
 
-    timing.race({"one": run, "other": run}, lambda: None, seconds=2, least=5)
+    timing.race({"one": run, "other": run}, lambda: None, seconds=2)
     # Eight turns of half a second, after four calls that warm up.
     assert len(calls) == 4 + 8 * 2
 
