@@ -96,7 +96,7 @@ def errors(shape=(64, 20, 13, 13)):
     for mean in 0, 1000:
         X, G = nd.random.normal(mean, 1, shape), nd.random.normal(shape=shape)
         X.attach_grad()
-        right = _in_float64(X.asnumpy(), G.asnumpy())
+        right = in_float64(X.asnumpy(), G.asnumpy())
         for name, layer in formulations(shape[1]).items():
             with autograd.record():
                 Y = layer(X)
@@ -117,7 +117,8 @@ def errors(shape=(64, 20, 13, 13)):
     return rows
 
 
-def _in_float64(X, G):
+def in_float64(X, G):
+    """The normalized X, and the gradient by X where that by the output is G."""
     X, G = X.astype("float64"), G.astype("float64")
     axes = {"axis": (0, 2, 3), "keepdims": True}
     centered = X - X.mean(**axes)
