@@ -129,7 +129,7 @@ lock: ## compile the locks anew from pyproject.toml (needs uv on PATH)
 	for kind in cpu gpu; do uv pip compile pyproject.toml --quiet --upgrade \
 	--extra $$kind --extra course --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-	-o requirements/$$kind.txt; done
+	-o requirements/$$kind.txt || exit 1; done
 
 clean: ## remove what the others made
 	rm -rf .venv .venv-gpu _build .pytest_cache .ruff_cache benchmarks/latest.json

@@ -41,7 +41,7 @@ def _bind(layer, *state):
     return lambda X: layer(X, *state)
 
 
-def passes(shape, names=None):
+def passes(shape, names):
     """{name: (forward, forward and backward)}, functions that take one step."""
     X, G = nd.random.normal(shape=shape), nd.random.normal(shape=shape)
     X.attach_grad()
@@ -85,9 +85,9 @@ def measure(shapes=settings.SHAPES, names=None, seconds=1.0):
     return rows
 
 
-def growth(shapes=settings.GROWTH, seconds=0.5):
+def growth():
     """How the time grows with the batch and with the channels."""
-    return measure(shapes, ENDS, seconds)
+    return measure(settings.GROWTH, ENDS, seconds=0.5)
 
 
 def errors(shape=(64, 20, 13, 13)):
@@ -96,7 +96,7 @@ def errors(shape=(64, 20, 13, 13)):
     for mean in 0, 1000:
         X, G = nd.random.normal(mean, 1, shape), nd.random.normal(shape=shape)
         X.attach_grad()
-        right = _in_float64(X.asnumpy(), G.asnumpy())
+        right = in_float64(X.asnumpy(), G.asnumpy())
         for name, layer in formulations(shape[1]).items():
             with autograd.record():
                 Y = layer(X)
@@ -117,11 +117,12 @@ def errors(shape=(64, 20, 13, 13)):
     return rows
 
 
-def _in_float64(X, G, eps=1e-5):
+def in_float64(X, G):
+    """The normalized X, and the gradient by X where that by the output is G."""
     X, G = X.astype("float64"), G.astype("float64")
     axes = {"axis": (0, 2, 3), "keepdims": True}
     centered = X - X.mean(**axes)
-    std = np.sqrt((centered**2).mean(**axes) + eps)
+    std = np.sqrt((centered**2).mean(**axes) + 1e-5)
     X_hat = centered / std
     grad = (G - G.mean(**axes) - X_hat * (G * X_hat).mean(**axes)) / std
     return X_hat, grad

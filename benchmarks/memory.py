@@ -16,27 +16,28 @@ from mxnet import nd
 
 from benchmarks import networks, settings
 
+TITLES, STEPS = ("scratch CNN", "BN-LeNet"), 30
 CONTENDERS = "by hand", "Gluon", "Gluon, hybridized", "textbook, DataLoader"
 
 
-def measure(titles=("scratch CNN", "BN-LeNet"), steps=30):
+def measure():
     """One row a process: MiB at its peak above the start, faults and ms a step."""
     return [
         json.loads(
             subprocess.run(
-                [sys.executable, "-m", __name__, title, name, mode, str(steps)],
+                [sys.executable, "-m", __name__, title, name, mode],
                 capture_output=True,
                 text=True,
                 check=True,
             ).stdout
         )
-        for title in titles
+        for title in TITLES
         for name in (*CONTENDERS, *["PyTorch"] * settings.TORCH)
         for mode in ("keep", "default")
     ]
 
 
-def main(title, name, mode, steps):
+def main(title, name, mode):
     if mode == "default":  # what glibc starts with, see utils/memory.py
         for option in -1, -2, -3:
             ctypes.CDLL(None).mallopt(option, 128 * 1024)
@@ -51,7 +52,7 @@ def main(title, name, mode, steps):
         batches = list(networks.from_memory(*data))
     nd.waitall()
     before = status("VmRSS")
-    for i in range(steps + 5):
+    for i in range(STEPS + 5):
         if i == 5:  # after the first steps have allocated what stays
             warm, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         step(*batches[i % 4])
@@ -63,8 +64,8 @@ def main(title, name, mode, steps):
         "contender": name,
         "malloc": mode,
         "peak MiB": status("VmHWM") - before,
-        "faults/step": (after.ru_minflt - warm.ru_minflt) / steps,
-        "ms/step": 1e3 * seconds / steps,
+        "faults/step": (after.ru_minflt - warm.ru_minflt) / STEPS,
+        "ms/step": 1e3 * seconds / STEPS,
     }
     print(json.dumps(row))
 
@@ -76,4 +77,4 @@ def status(field):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]))
+    main(*sys.argv[1:])

@@ -128,25 +128,24 @@ def train(step, batches, count, synchronize):
             loss.mean().asscalar()
 
 
-def measure(networks=NETWORKS, count=8, seconds=6.0):
+def measure():
     """Images a second in training, one row for each network and contender."""
-    rows = []
-    for title, network in networks.items():
+    rows, count = [], 8  # batches
+    for title, network in NETWORKS.items():
         data = pictures(count * network.batch_size)
         runs = {}
         for name, (step, feed, synchronize) in contenders(network).items():
             batches = feed(*data, network.batch_size)
             runs[name] = partial(train, step, batches, count, synchronize)
-        for name, spent in race(runs, nd.waitall, seconds).items():
+        for name, spent in race(runs, nd.waitall, seconds=6).items():
             rate = count * network.batch_size / spent
             rows.append({"network": title, "contender": name, "images/s": rate})
     return rows
 
 
-def pipeline(batch_size=256, batches=234, seconds=1.0):
+def pipeline():
     """The input alone: seconds that `utils` spends on 60,000 training pictures."""
-    feed = from_memory(*pictures(batches * batch_size), batch_size)
-    spent = race({"input": lambda: [X for X, _ in feed][-1]}, nd.waitall, seconds)[
-        "input"
-    ]
-    return 60_000 * spent / (batches * batch_size)
+    count, batch_size = 234 * 256, 256
+    feed = from_memory(*pictures(count), batch_size)
+    runs = {"input": lambda: [X for X, _ in feed][-1]}
+    return 60_000 / count * race(runs, nd.waitall, seconds=1)["input"]

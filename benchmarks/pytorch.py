@@ -100,16 +100,16 @@ def batches(images, labels, batch_size):
     return list(zip(X.split(batch_size), y.split(batch_size), strict=True))
 
 
-def train(network, count=8, seconds=3.0):
+def train(network):
     """Images a second in training."""
-    step = training_step(network)
-    feed = batches(*settings.pictures(count * network.batch_size), network.batch_size)
+    step, count = training_step(network), 8 * network.batch_size
+    feed = batches(*settings.pictures(count), network.batch_size)
 
     def run():
         for X, y in feed:
             step(X, y)
 
-    return count * network.batch_size / race({"": run}, done, seconds)[""]
+    return count / race({"": run}, done, seconds=3)[""]
 
 
 if __name__ == "__main__":

@@ -4,18 +4,20 @@ import time
 
 import numpy as np
 
+LEAST = 5  # turns, however long they take
 
-def race(runs, wait, seconds=1.0, least=5):
+
+def race(runs, wait, seconds):
     """Median seconds of a call of each function in `runs`, a dict from its name.
 
     They take turns, and in a turn each is called for about 20 ms: as in training, its
     memory is warm. wait: called after each call, returns when the result is there.
-    The turns last about `seconds` a contender, and there are at least `least` of them
+    The turns last about `seconds` a contender, and there are at least `LEAST` of them
     after an untimed one. Returns a dict from name to seconds.
     """
     calls = {name: max(1, int(0.02 / turn(run, 2, wait))) for name, run in runs.items()}
     times, begin = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - begin < seconds * len(runs):
+    while len(times) < LEAST or time.perf_counter() - begin < seconds * len(runs):
         times.append([turn(run, calls[name], wait) for name, run in runs.items()])
     return dict(zip(runs, np.median(times, axis=0).tolist(), strict=True))
 

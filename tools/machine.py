@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from utils import device
@@ -9,7 +10,7 @@ from utils import device
 PACKAGES = "mxnet", "mxnet-cu112", "numpy", "torch"
 
 
-def describe():
+def describe() -> dict:
     """A dict: processor, versions of Python and of the packages there, and load."""
     return {
         "processor": device.hardware("cpu(0)"),
@@ -19,7 +20,7 @@ def describe():
     }
 
 
-def versions(packages):
+def versions(packages: Iterable[str]) -> dict[str, str]:
     """{package: version} of those that are installed."""
     found = {}
     for package in packages:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = "from jupyter_book.cli.main import main; main()"
@@ -28,19 +28,19 @@ NO_CHROMIUM = (
 )
 
 
-def find_chromium():
+def find_chromium() -> str | None:
     """The path of an installed Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def launch(playwright):
+def launch(playwright: Playwright) -> Browser:
     """A headless browser that also starts in a container, where one is root."""
     return playwright.chromium.launch(
         executable_path=find_chromium(), args=["--no-sandbox"]
     )
 
 
-def build_one_page(folder):
+def build_one_page(folder: str | Path) -> Path:
     """Build the book as one page below `folder`; return the page's path."""
     command = ["build", ROOT, "--path-output", folder, "--builder", "singlehtml"]
     subprocess.run(
@@ -52,7 +52,7 @@ def build_one_page(folder):
     return Path(folder) / "_build" / "singlehtml" / "index.html"
 
 
-def print_page(html, pdf):
+def print_page(html: str | Path, pdf: str | Path) -> None:
     """Print the page `html` to the file `pdf`: A4, outline, page numbers."""
     with sync_playwright() as playwright:
         browser = launch(playwright)

@@ -11,9 +11,11 @@ import json
 import re
 import statistics
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from tabulate import tabulate
 from utils.seeds import is_expected
 
 GLUE = "application/papermill.record/text/plain"
@@ -24,7 +26,7 @@ OUTSIDE = " ▲"  # behind a published figure that our seeds would hardly give
 class Stored:
     """One chapter's notebook: its title, provenance, glued values and figures."""
 
-    def __init__(self, root, chapter):
+    def __init__(self, root: str | Path, chapter: str) -> None:
         self.chapter = chapter
         self.path = Path(root) / "chapters" / f"{chapter}.ipynb"
         if not self.path.is_file():
@@ -42,11 +44,11 @@ class Stored:
             self.seeds = json.loads(spread.read_text(encoding="utf-8"))["seeds"]
 
     @property
-    def title(self):
+    def title(self) -> str:
         text = "".join(self.cells[0]["source"])
         return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
 
-    def value(self, name):
+    def value(self, name: str) -> tuple[float, str]:
         """The glued value `name` and the id of the cell that glued it."""
         names = []
         for cell in self.cells:
@@ -65,7 +67,7 @@ class Stored:
             "display=False), or correct the name in chapters/results.yml."
         )
 
-    def figure(self, name):
+    def figure(self, name: str) -> tuple[bytes, str, str]:
         """PNG, alt text and caption of the figure that the chapter calls `name`."""
         names = []
         for cell in self.cells:
@@ -83,7 +85,7 @@ class Stored:
             "the figure in its cell's metadata: mystnb.figure.name."
         )
 
-    def epoch(self, log):
+    def epoch(self, log: str) -> float:
         """Median of the seconds in the lines that the cell `log` printed."""
         cells = {cell["id"]: cell.get("outputs", ()) for cell in self.cells}
         outputs = cells.get(log, ())
@@ -98,28 +100,26 @@ class Stored:
         return statistics.median(map(float, seconds))
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     # With spaces, and below hyphens, at which no line breaks.
     if seconds < 60:
         return f"{seconds:.0f}\u00a0s"
     return f"{seconds / 60:.0f}\u00a0min"
 
 
-def date(provenance):
+def date(provenance: dict | None) -> str:
     return provenance["date"].replace("-", "\u2011") if provenance else "never"
 
 
-def row(*columns):
-    return "| " + " | ".join(map(str, columns)) + " |"
+def table(headers: list[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """The lines of a Markdown table, with the `|` in its cells escaped."""
+    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in rows]
+    return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True).split("\n")
 
 
-def table(*columns):
-    return [row(*columns), row(*("---" for _ in columns))]
-
-
-def chapters_table(root, lines):
+def chapters_table(root: str | Path, lines: Iterable[str]) -> list[str]:
     """The map: `lines` are "chapter: what a reader will do there"."""
-    rows = table("Chapter", "What you will do", "CPU", "GPU", "Re-executed")
+    rows = []
     for line in lines:
         chapter, _, does = line.partition(":")
         stored = Stored(root, chapter.strip())
@@ -128,27 +128,28 @@ def chapters_table(root, lines):
             for kind in ("cpu", "gpu")
         ]
         link = f"[{stored.title}](/chapters/{stored.chapter}.ipynb)"
-        rows.append(row(link, does.strip(), *times, date(stored.provenance)))
-    return rows
+        rows.append([link, does.strip(), *times, date(stored.provenance)])
+    return table(["Chapter", "What you will do", "CPU", "GPU", "Re-executed"], rows)
 
 
-def status_table(root):
-    rows = table("Chapter", "Re-executed", "Time", "Device", "Seed", "Versions")
+def status_table(root: str | Path) -> list[str]:
+    rows = []
     for path in sorted(Path(root, "chapters").glob("*.ipynb")):
         stored = Stored(root, path.stem)
         link = f"[{stored.title}](/chapters/{path.name})"
         ran = stored.provenance
         if ran is None:
-            rows.append(row(link, date(ran), *"––––"))
+            rows.append([link, date(ran), *"––––"])
             continue
         versions = ", ".join(f"{k} {v}" for k, v in ran["packages"].items())
         device = f"{ran['device']}, {ran['processor']}"
         time = duration(ran["seconds"])
-        rows.append(row(link, date(ran), time, device, ran["seed"], versions))
-    return rows
+        rows.append([link, date(ran), time, device, ran["seed"], versions])
+    headers = ["Chapter", "Re-executed", "Time", "Device", "Seed", "Versions"]
+    return table(headers, rows)
 
 
-def read_runs(root):
+def read_runs(root: str | Path) -> list[dict]:
     path = Path(root) / "chapters" / "results.yml"
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -157,12 +158,14 @@ CELL = "{{ref}}`{text} <{chapter}#{cell}>`"  # a label that chapters.py gives ea
 FILE = "[{text}](chapters/{chapter}.ipynb)"
 
 
-def results_table(root, link=CELL, headlines=False):
+def results_table(
+    root: str | Path, link: str = CELL, headlines: bool = False
+) -> list[str]:
     """Published beside measured, one row a figure of chapters/results.yml.
 
     With `headlines` only the figures that are marked as such, one for each run.
     """
-    rows = table("Run", "Setting", "Figure", "Published", "Here", "± seeds", "On")
+    rows = []
     for run in read_runs(root):
         stored = Stored(root, run["chapter"])
         device = stored.provenance["device"] if stored.provenance else "–"
@@ -186,15 +189,16 @@ def results_table(root, link=CELL, headlines=False):
                 if not is_expected(float(published), seeds, 0.5 / 10**decimals):
                     published += OUTSIDE
             rows.append(
-                row(name, setting, figure["name"], published, here, spread, device)
+                [name, setting, figure["name"], published, here, spread, device]
             )
             name = setting = ""  # said once a run
-    return rows
+    headers = ["Run", "Setting", "Figure", "Published", "Here", "± seeds", "On"]
+    return table(headers, rows)
 
 
-def expected_table(root):
+def expected_table(root: str | Path) -> list[str]:
     """Mean and deviation over seeds of each headline of chapters/results.yml."""
-    rows = table("Run", "Figure", "Over the seeds", "Seeds")
+    rows = []
     for run in read_runs(root):
         seeds = Stored(root, run["chapter"]).seeds
         for figure in run["figures"]:
@@ -203,24 +207,24 @@ def expected_table(root):
                 mean, spread = statistics.mean(values), statistics.stdev(values)
                 name = f"{run['network']}, {run['dataset']}"
                 shown = f"{mean:.3f} ± {spread:.4f}"
-                rows.append(row(name, figure["name"], shown, len(values)))
-    return rows
+                rows.append([name, figure["name"], shown, len(values)])
+    return table(["Run", "Figure", "Over the seeds", "Seeds"], rows)
 
 
-def epochs_table(root):
+def epochs_table(root: str | Path) -> list[str]:
     """Seconds an epoch of each run in chapters/results.yml, and the device."""
-    rows = table("Run", "Batch", "An epoch", "On")
+    rows = []
     for run in read_runs(root):
         stored = Stored(root, run["chapter"])
         ran = stored.provenance
         device = f"{ran['device']}, {ran['processor']}" if ran else "–"
         name = f"[{run['network']}, {run['dataset']}](/chapters/{stored.path.name})"
         time = f"{stored.epoch(run['log']):.1f}\u00a0s"
-        rows.append(row(name, run["batch"], time, device))
-    return rows
+        rows.append([name, run["batch"], time, device])
+    return table(["Run", "Batch", "An epoch", "On"], rows)
 
 
-def with_results(readme, root):
+def with_results(readme: str, root: str | Path) -> str:
     """The text `readme` with the present table of results between its marks."""
     parts = readme.split(MARK)
     if len(parts) != 3:

@@ -191,7 +191,7 @@ def find(dataset: str) -> Found:
                 f"BN_STANDIN has to be 'digits', the only stand-in, but it is "
                 f"{standin!r}; correct it, or unset it to use the real data."
             )
-        _tell_once(
+        tell_once(
             f"Stand-in data: scikit-learn's 8x8 digits, scaled to 28x28, replace "
             f"{dataset} (BN_STANDIN=digits)."
         )
@@ -372,14 +372,15 @@ def _keep(raw, path):
             os.unlink(temporary)
             raise
     except OSError as error:
-        _tell_once(
+        tell_once(
             f"Not kept for the next time: {path.parent} can't be written "
             f"({error.strerror})."
         )
 
 
 @functools.cache
-def _tell_once(line):
+def tell_once(line: str) -> None:
+    """Print the line on stderr, but not again before `tell_once.cache_clear()`."""
     print(line, file=sys.stderr)
 
 

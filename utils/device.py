@@ -19,8 +19,8 @@ PROBE_SECONDS = 60
 
 # One convolution (cuDNN), one product (cuBLAS) and MXNet's own fill and sum, with an
 # answer that is exact: 4 * 2 * 6 * 6 pixels, each the sum of 3 * 3 * 3 ones.
-_ANSWER = "answer 7776.0"
-_PROBE = """
+ANSWER = "answer 7776.0"
+PROBE = """
 import sys
 try:
     import mxnet as mx
@@ -73,6 +73,19 @@ def used() -> str | None:
     Of several it is the first one. None where neither has chosen in this process.
     """
     return _used
+
+
+def forget() -> None:
+    """Let the next choice ask the driver, try the GPUs and tell the reason anew.
+
+    Else each is done once a process, though a GPU's memory may have become free since.
+    `used` returns None until then.
+    """
+    global _used
+    _used = None
+    _told.clear()
+    _driver.cache_clear()
+    _probe.cache_clear()
 
 
 def hardware(device: str) -> str:
@@ -140,7 +153,7 @@ def _problem(gpu, asked_for=False):
     """Why this GPU is not used, as a clause, or None where it has proved itself."""
     if gpu.problem and not asked_for:
         return gpu.problem
-    if not _is_cuda_build():
+    if not is_cuda_build():
         return (
             f"{gpu} is there, but this is the CPU build of MXNet; `make env-gpu` "
             "installs the CUDA build"
@@ -148,14 +161,15 @@ def _problem(gpu, asked_for=False):
     return _probe(gpu)
 
 
-def _is_cuda_build():
+def is_cuda_build() -> bool:
+    """Whether the installed MXNet is the one for GPUs, be there a GPU or not."""
     return mx.runtime.Features().is_enabled("CUDA")
 
 
 @functools.cache
 def _probe(gpu):
     """Try the GPU in a process of its own, as one that hangs cannot be stopped here."""
-    command = [sys.executable, "-c", _PROBE, str(gpu.index)]
+    command = [sys.executable, "-c", PROBE, str(gpu.index)]
     status, output = run_bounded(command, PROBE_SECONDS)
     if status is None:
         return f"{gpu} did not finish a small test within {PROBE_SECONDS} s"
@@ -165,7 +179,7 @@ def _probe(gpu):
             "lists the processes that hold it"
         )
     last = output.splitlines()[-1:] or [""]
-    if status == 0 and last[0] == _ANSWER:
+    if status == 0 and last[0] == ANSWER:
         return None
     found = last[0] or f"exit status {status}"
     return f"{gpu} failed a small test, which ended with {found!r}"
@@ -206,7 +220,7 @@ def _processor():
 
 def _diagnose():
     """Print all that the choice rests on, and the choice."""
-    build = "CUDA build" if _is_cuda_build() else "CPU build"
+    build = "CUDA build" if is_cuda_build() else "CPU build"
     print(f"MXNet {mx.__version__}, {build}, in {os.path.dirname(mx.__file__)}")
     driver = _driver()
     cuda = driver.cuda and "CUDA up to {}.{}".format(*driver.cuda)

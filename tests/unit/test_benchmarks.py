@@ -37,7 +37,7 @@ def test_race_takes_the_median_of_each(clock):
         "fast": lambda: run("fast", 1 / 256),
     }
     waits = []
-    medians = timing.race(runs, lambda: waits.append(1), seconds=0, least=5)
+    medians = timing.race(runs, lambda: waits.append(1), seconds=0)
     assert medians == {"slow": 0.5, "fast": 1 / 256}
     # Of the fast one, five calls last about 20 ms.
     turns = (["slow"] + ["fast"] * 5) * 5
@@ -52,14 +52,14 @@ def test_race_goes_on_for_its_seconds(clock):
         calls.append(1)
         clock.now += 0.25
 
-    timing.race({"one": run, "other": run}, lambda: None, seconds=2, least=5)
+    timing.race({"one": run, "other": run}, lambda: None, seconds=2)
     # Eight turns of half a second, after four calls that warm up.
     assert len(calls) == 4 + 8 * 2
 
 
 def test_every_formulation_is_batch_normalization():
     X = layers.nd.random.normal(3, 2, TINY)
-    right = layers._in_float64(X.asnumpy(), X.asnumpy())[0]
+    right = layers.in_float64(X.asnumpy(), X.asnumpy())[0]
     found = layers.formulations(TINY[1])
     assert {"textbook", "fast_batch_norm", "nn.BatchNorm"} < set(found)
     for name, layer in found.items():
@@ -77,7 +77,7 @@ needs_torch = pytest.mark.skipif(
 @needs_torch
 def test_the_formulations_in_pytorch_are_batch_normalization():
     X = np.random.RandomState(0).normal(3, 2, TINY).astype("float32")
-    right = layers._in_float64(X, X)[0]
+    right = layers.in_float64(X, X)[0]
     for layer in pytorch.formulations(TINY[1]).values():
         found = layer(pytorch.torch.from_numpy(X)).detach().numpy()
         np.testing.assert_allclose(found, right, atol=1e-4)

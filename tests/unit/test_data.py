@@ -76,7 +76,7 @@ def course(tmp_path, monkeypatch):
     # Never over: a test that wants a timeout has it from the fixture `silence`.
     monkeypatch.setattr(data, "TIMEOUT", (60, 90))
     monkeypatch.setattr(data, "PAUSE", 0)
-    data._tell_once.cache_clear()
+    data.tell_once.cache_clear()
     return course
 
 

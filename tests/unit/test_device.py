@@ -23,13 +23,9 @@ def fresh(monkeypatch):
     """Nothing asked, told or wished for so far."""
     for name in ("BN_DEVICE", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(device, "_told", set())
-    monkeypatch.setattr(device, "_used", None)
-    device._driver.cache_clear()
-    device._probe.cache_clear()
+    device.forget()
     yield
-    device._driver.cache_clear()
-    device._probe.cache_clear()
+    device.forget()
 
 
 @pytest.fixture
@@ -56,8 +52,8 @@ def cuda_build(monkeypatch):
     """As if MXNet's CUDA build were installed, with a probe of our own."""
 
     def with_probe(code):
-        monkeypatch.setattr(device, "_is_cuda_build", lambda: True)
-        monkeypatch.setattr(device, "_PROBE", code)
+        monkeypatch.setattr(device, "is_cuda_build", lambda: True)
+        monkeypatch.setattr(device, "PROBE", code)
 
     return with_probe
 
@@ -131,7 +127,7 @@ def test_gpu_too_old(stub, cuda_build, capsys):
     )
 
 
-@pytest.mark.skipif(device._is_cuda_build(), reason="this is the CUDA build of MXNet")
+@pytest.mark.skipif(device.is_cuda_build(), reason="this is the CUDA build of MXNet")
 def test_cpu_build_beside_a_gpu(stub, capsys):
     stub(capability="8.6")
     assert on_cpu(capsys) == (
@@ -201,7 +197,7 @@ def test_gpu_that_hangs(stub, cuda_build, capsys, monkeypatch):
 
 def test_real_probe_fails_without_a_real_gpu(stub, capsys, monkeypatch):
     stub(capability="8.6")
-    monkeypatch.setattr(device, "_is_cuda_build", lambda: True)
+    monkeypatch.setattr(device, "is_cuda_build", lambda: True)
     reason = on_cpu(capsys)
     assert reason.startswith("gpu(0) (Stub GPU) failed a small test, which ended with")
     assert "MXNetError" in reason

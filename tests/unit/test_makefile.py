@@ -150,6 +150,12 @@ def test_lock_takes_newer_versions(clone):
     assert cpu.endswith("requirements/cpu.txt") and gpu.endswith("requirements/gpu.txt")
 
 
+@pytest.mark.parametrize("failing", ["cpu", "gpu"])
+def test_lock_fails_where_one_cannot_be_compiled(clone, failing):
+    fake(clone.parent / "bin", "uv", f'case "$*" in *{failing}.txt) exit 1;; esac')
+    assert make(clone, "lock", PATH=on_path(clone)).returncode != 0
+
+
 @pytest.fixture
 def ci(tmp_path):
     """`ci(browser, apt)` runs .ci/run as root, where apt-get runs the line `apt`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = {"utils": ROOT / "utils", "regression": ROOT / "regression"}
+FOLDERS = {name: ROOT / name for name in ("utils", "regression", "tools")}
 MODULES = [
     f"{package}.{m.name}"
     for package, folder in FOLDERS.items()
