@@ -26,6 +26,15 @@ def own_sockets() -> dict[str, str]:
     return {"transport": "ipc", "ip": ip}
 
 
+def environment() -> dict[str, str]:
+    """Variables for a kernel: a folder of its own for IPython.
+
+    There no profile of the user's changes what cells show, and no history is shared
+    with other kernels, which a locked or read-only file would make them complain of.
+    """
+    return {"IPYTHONDIR": f"{_folder.name}/ipython"}
+
+
 # What C code writes to stderr reaches a cell's outputs by way of a pipe and a thread,
 # and may come after the cell's end. So each cell ends by a mark, a control character,
 # that goes the same way, and waits until it has arrived.

@@ -34,7 +34,8 @@ PICTURES = 3  # of the test set, by which a number of errors may differ
 # Degrees of freedom that a pooled deviation has at least. Of the full profile there are
 # fewer runs, and for more of them trainings that differ much would have to be pooled.
 POOLED = {"short": 100, "full": 40}
-COLLAPSED = 1e-6  # log-deviation below which a training counts as not varying
+COLLAPSED = 1e-6  # log-deviation below which a training counts as not varying,
+ENOUGH = 16  # where it has so many runs: five that agree do not show that all do
 
 
 def limit(deviation: float, freedom: int) -> float:
@@ -54,11 +55,13 @@ def pooled(deviations: list[tuple[float, int]], profile: str) -> list[dict]:
     with those next above it, as many as make POOLED degrees of freedom: pooled with its
     like on both sides, what is small by chance would pass for small. The largest ones
     are pooled with those below, too, and count as they are where they are larger. A
-    collapsed network, which does not vary, is pooled with none.
+    collapsed network, which does not vary in ENOUGH runs, is pooled with none.
     """
     found = [{"deviation": sd, "freedom": runs - 1} for sd, runs in deviations]
     order = sorted(range(len(deviations)), key=lambda i: deviations[i][0])
-    alive = [i for i in order if deviations[i][0] > COLLAPSED]
+    alive = [
+        i for i in order if deviations[i][0] > COLLAPSED or deviations[i][1] < ENOUGH
+    ]
     for place, i in enumerate(alive):
         squares = freedom = 0
         for j in [*alive[place:], *reversed(alive[:place])]:

@@ -58,6 +58,7 @@ def pytest_configure(config):
         project.read(config.rootpath)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    os.environ.update(kernels.environment())
     plugin.RunningKernel = WatchedKernel
     kernel.KernelManager = manage_kernel
     workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")

@@ -75,7 +75,9 @@ def cells(
     take = f"print({kernels.take(own)})"
     notes, device = {}, {}
     with client.setup_kernel(
-        env={**os.environ, **environment}, stderr=subprocess.DEVNULL, cleanup_kc=True
+        env={**os.environ, **kernels.environment(), **environment},
+        stderr=subprocess.DEVNULL,
+        cleanup_kc=True,
     ):
         aside(client, kernels.setup(own))
         count, seconds = 0, 0.0

@@ -13,6 +13,7 @@ other files is not in that digest: remove the folder to forget the runs.
 
 import argparse
 import concurrent.futures
+import copy
 import json
 import math
 import multiprocessing
@@ -69,7 +70,7 @@ class Spread:
             return None
         outcomes = self.cells[cell]["outcomes"]
         return [
-            {**began, "runs": measured["runs"], "outcome": led}
+            {"runs": measured["runs"], **began, "outcome": led}
             for began, led in zip(measured["trainings"], outcomes, strict=True)
         ]
 
@@ -122,8 +123,17 @@ def read(notebook: Path, profile: str) -> Spread:
         for (file, name, n), found in zip(values, pooled, strict=True):
             if file == own:
                 cells[name]["outcomes"][n][outcome] = found
-    # A short training is the beginning of the full one.
-    return Spread(cells, files.get(own, {}).get("short", {}))
+    content = files.get(own, {})
+    # A short training is the beginning of the full one, but for those that go on where
+    # another has ended: there the full one begins elsewhere.
+    beginnings = copy.deepcopy(content.get("short", {}))
+    for name, cell in beginnings.items() if profile == "full" else ():
+        full = content["full"].get(name, cell)
+        for n, training in enumerate(cell["trainings"]):
+            if any(fact.startswith("initial") for fact in training["beginning"]):
+                began = full["trainings"][n]["beginning"]
+                cell["trainings"][n] = {"beginning": began, "runs": full["runs"]}
+    return Spread(cells, beginnings)
 
 
 def log_deviation(values: list[float]) -> float:

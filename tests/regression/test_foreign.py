@@ -87,6 +87,18 @@ def test_is_green_and_red(project):
     assert "0.6 became 0.5, off by 0.1" in done.stdout
 
 
+def test_what_the_user_has_set_for_ipython_changes_nothing(project, tmp_path):
+    startup = tmp_path / "profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "own.py").write_text("print = None")
+    path = project / "lessons/first.ipynb"
+    before = json.loads(path.read_text())["cells"]
+    for program in ["regression.refresh"], ["regression", "-q", "lessons"]:
+        done = python(project, "-m", *program, IPYTHONDIR=str(tmp_path))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(path.read_text())["cells"][1]["outputs"] == before[1]["outputs"]
+
+
 def test_runs_where_the_folder_for_temporary_files_has_a_long_name(project, tmp_path):
     folder = tmp_path / ("x" * (98 - len(str(tmp_path)) - 1))
     folder.mkdir()

@@ -278,8 +278,7 @@ def test_a_full_disk_leaves_everything_as_it_was(repository):
     done = subprocess.run(
         COMMAND,
         cwd=repository,
-        # IPython writes, too, its history.
-        env=environment_of(repository) | {"IPYTHONDIR": str(repository / "ipython")},
+        env=environment_of(repository),
         # No file may get larger than this, which looks like a disk without room.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000,) * 2),
         capture_output=True,

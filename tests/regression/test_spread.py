@@ -259,6 +259,18 @@ class TestSpread:
             },
         }
 
+    def test_a_full_training_that_goes_on_begins_where_the_full_one_has_ended(
+        self, stored
+    ):
+        short = measured(0.0, began({"initial parameter 1, length": 0.01}), runs=20)
+        full = measured(0.0, began({"initial parameter 1, length": 0.2}))
+        path = stored("a", {"c": short}, {"c": full})
+        (found,) = spread.read(path, "full").trainings("c", CODE, 1)
+        assert found["beginning"] == {"initial parameter 1, length": 0.2}
+        assert found["runs"] == 5
+        (found,) = spread.read(path, "short").trainings("c", CODE, 1)
+        assert found["beginning"] == {"initial parameter 1, length": 0.01}
+
     def test_outcomes_vary_by_factors(self):
         assert spread.log_deviation([1.0, math.e, math.e**2]) == pytest.approx(1.0)
 
