@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ CELLS = [
     "_, ax = plt.subplots()\n"
     "for patch in patches.Circle((0, 0), 1), patches.Ellipse((1, 1), 2, 1):\n"
     "    ax.add_patch(patch)",
+    "plt.bar(['a', 'b'], [1, 2])\nplt.text('b', 1, 'here');",
 ]
 
 
@@ -73,6 +75,8 @@ def test_figures_with_circles_and_ellipses_are_kept_as_numbers(project):
     (picture,) = [out for out in notebook.cells[2].outputs if "data" in out]
     rows = "\n".join(picture.metadata.figure)
     assert "shape 1 '' x" in rows and "shape 2 '' y" in rows
+    (picture,) = [out for out in notebook.cells[3].outputs if "data" in out]
+    assert "axes 1: text 'here' at [1.0, 1.0]" in picture.metadata.figure
 
 
 def test_is_green_and_red(project):
@@ -148,12 +152,13 @@ def test_nothing_in_the_package_names_this_course():
         assert not found, f"{path.name} names {found}"
 
 
-def test_ctrl_c_in_a_first_cell_ends_in_order(tmp_path):
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_first_cell_ends_all_in_order(tmp_path, by):
     (tmp_path / "regression").symlink_to(ROOT / "regression")
     cell = nbformat.v4.new_code_cell(ENDLESS, id="first")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
     command = [sys.executable, "-m", "regression", "-q", "--rootdir=.", "."]
-    code, output = interrupt(command, tmp_path, os.environ)
+    code, output = interrupt(command, tmp_path, os.environ, by)
     assert code == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in output and "Traceback" not in output
 

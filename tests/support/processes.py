@@ -9,8 +9,11 @@ STARTED = "started"
 ENDLESS = f"open('{STARTED}', 'w').close()\nimport threading; threading.Event().wait()"
 
 
-def interrupt(command, folder, env):
-    """Run `command`, press Ctrl-C once the file STARTED is there: (status, output)."""
+def interrupt(command, folder, env, by=signal.SIGINT):
+    """Run `command`, end it once the file STARTED is there: (status, output).
+
+    by: the signal, which without more is that of Ctrl-C.
+    """
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -23,7 +26,7 @@ def interrupt(command, folder, env):
     )
     while not (folder / STARTED).exists() and process.poll() is None:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(by)
     try:
         output, _ = process.communicate(timeout=120)
     finally:
