@@ -158,7 +158,7 @@ class WatchedKernel(kernel.RunningKernel):
                 found = message["content"]
                 for answer in found, *found.get("user_expressions", {}).values():
                     if answer["status"] == "error":
-                        raise Failure("\n".join(answer["traceback"]))
+                        raise Failure(without_colors("\n".join(answer["traceback"])))
                 return found
 
     def value(self, expression: str) -> str:
@@ -214,6 +214,11 @@ class Notebook(plugin.IPyNbFile):
 
 class Failure(Exception):
     """What is wrong with a cell, in words."""
+
+
+def without_colors(text: str) -> str:
+    """The text of a traceback without the codes that JUnit XML can't hold."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 class Cell(plugin.IPyNbCell):
@@ -273,7 +278,7 @@ class Cell(plugin.IPyNbCell):
         if count is None:
             yield (
                 "It was never executed, or its outputs were cleared: no execution "
-                "count is stored. {record.AGAIN}"
+                f"count is stored. {record.AGAIN}"
             )
         elif count != self.cell_num + 1:
             yield (
@@ -302,8 +307,7 @@ class Cell(plugin.IPyNbCell):
         if isinstance(error, KernelDied):
             return "The kernel died while this cell ran."
         if isinstance(error, plugin.NbCellError):
-            # Without colors, which JUnit XML can't hold.
-            return re.sub(r"\x1b\[[\d;]*m", "", f"{error}{error.inner_traceback or ''}")
+            return without_colors(f"{error}{error.inner_traceback or ''}")
         return f"{type(error).__name__}: {error}"
 
     def compare_outputs(self, test, ref, skip_compare=None):
@@ -319,7 +323,7 @@ class Cell(plugin.IPyNbCell):
             if self.cell.id not in short:
                 where = (
                     f"{record.path_of(self.path).name} has no outputs of the short "
-                    "profile for this cell. {record.AGAIN}"
+                    f"profile for this cell. {record.AGAIN}"
                 )
                 self.differences = [compare.Difference(where, None, None)]
                 return True
