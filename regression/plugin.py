@@ -47,7 +47,6 @@ def pytest_addoption(parser):
         metavar="FILE",
         help="write the notebooks that are to run again, for only ratios were off",
     )
-
     group.addoption(
         "--regression-only", metavar="JSON", help="run these notebooks of all, a list"
     )

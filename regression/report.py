@@ -105,13 +105,14 @@ class Report:
     def differences(self, cell: dict) -> str:
         if not cell["differences"]:
             return f"```text\n{cell['text']}\n```"
-        rows = [f"{sentence}\n" for sentence in map(html.escape, cell["sentences"])]
-        rows += ["| | stored | new |", "| --- | --- | --- |"]
+        rows = []
         for found in cell["differences"]:
             sides = zip((found["stored"], found["new"]), found["marks"], strict=True)
-            stored, new = (marked(line, spans) for line, spans in sides)
-            rows.append(f"| {found['where']}: {found['note']} | {stored} | {new} |")
-        return "\n".join(rows)
+            where = html.escape(f"{found['where']}: {found['note']}")
+            rows.append([where.replace("|", "&#124;"), *(marked(*s) for s in sides)])
+        header = ["", "stored", "new"]
+        table = tabulate(rows, header, "pipe", disable_numparse=True)
+        return "\n\n".join([*map(html.escape, cell["sentences"]), table])
 
 
 def marked(line: str | None, spans: list) -> str:
