@@ -206,7 +206,7 @@ def expected_table(root: str | Path) -> list[str]:
             if figure.get("headline") and len(values) > 1:
                 mean, spread = statistics.mean(values), statistics.stdev(values)
                 name = f"{run['network']}, {run['dataset']}"
-                shown = f"{mean:.3f} ± {spread:.4f}"
+                shown = f"{mean:.4f} ± {spread:.4f}"
                 rows.append([name, figure["name"], shown, len(values)])
     return table(["Run", "Figure", "Over the seeds", "Seeds"], rows)
 

@@ -132,7 +132,7 @@ def test_results_have_the_spread_and_mark_what_lies_outside(root, seeds, mark):
     row = cells(results.results_table(root)[-1])
     assert row[3] == f"0.9937{mark}" and row[5] == "0.00016 (5)"
     (expected,) = results.expected_table(root)[2:]
-    assert cells(expected)[-2:] == [f"{seeds:.3f} ± 0.0002", "5"]
+    assert cells(expected)[-2:] == [f"{seeds:.4f} ± 0.0002", "5"]
 
 
 def test_an_epoch_takes_the_median_of_its_log(root):
