@@ -3,22 +3,32 @@
 
 .DEFAULT_GOAL := help
 
-# An activated conda environment that one of our files names has all that is needed.
-# Else .venv; `make PY=python …` takes the Python on PATH, with what is installed there.
-OURS := $(shell sed -n 's/^name: *//p' environment.yml binder/environment.yml 2>/dev/null)
-PY := $(if $(filter $(CONDA_DEFAULT_ENV),$(OURS)),python,.venv/bin/python)
-READY := $(if $(filter .venv/%,$(PY)),.venv/ready)
+# An activated conda environment that one of our files names is used, and filled on the
+# first command. Else .venv; `make PY=python …` takes the Python on PATH as it is.
+named = $(shell sed -n 's/^name: *//p' $(1) 2>/dev/null)
+CONDA_KIND := $(if $(CONDA_DEFAULT_ENV),\
+  $(if $(filter $(CONDA_DEFAULT_ENV),$(call named,environment.yml)),gpu)\
+  $(if $(filter $(CONDA_DEFAULT_ENV),$(call named,binder/environment.yml)),cpu))
+CONDA_READY := $(if $(strip $(CONDA_KIND)),$(CONDA_PREFIX)/batch-norm-course-ready)
+PY := $(if $(CONDA_READY),python,.venv/bin/python)
+READY := $(or $(CONDA_READY),$(if $(filter .venv/%,$(PY)),.venv/ready))
 
-SUITS = -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 12))' 2>/dev/null
+# The first that really starts, tested ones before newer ones: a name on PATH may be a
+# wrapper that does not, and a system's Python may lack what makes an environment.
+SUITS = -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+TESTED = -c 'import ensurepip, sys, venv; \
+  sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
 ifndef PYTHON
-# The first that really starts: a name on PATH may be a wrapper that does not.
-PYTHON := $(firstword $(foreach p,python3.11 python3.10 python3 python,\
-  $(shell $(p) $(SUITS) && echo $(p))))
+first = $(firstword $(foreach p,$(2),$(shell $(p) $(1) && echo $(p))))
+PYTHON := $(call first,$(TESTED),python3.13 python3.12 python3.11 python3 python)
+PYTHON := $(or $(PYTHON),$(call first,$(SUITS),python3 python python3.15 python3.14))
 endif
-NEED_PYTHON = "$(PYTHON)" $(SUITS) || { echo "Python 3.10 or 3.11 is needed (MXNet \
-1.9.1 needs NumPy 1.23, which newer Pythons can not install), but found: \
-$$("$(or $(PYTHON),python3)" --version 2>&1 || true). Install Python 3.11, or name one \
-as in: make PYTHON=/path/to/python3.11 book" >&2; exit 1; }
+VERSION = $$("$(or $(PYTHON),python3)" --version 2>&1 || true)
+NEED_PYTHON = "$(PYTHON)" $(SUITS) || { echo "Python 3.11, 3.12 or 3.13 is needed, with \
+its venv module, but found: $(VERSION). Install one of these, or name it as in: \
+make PYTHON=/path/to/python3.13 book" >&2; exit 1; }; \
+  "$(PYTHON)" $(TESTED) || echo "$(VERSION) is newer than 3.13, the newest that the \
+course is tested on. It is tried; if it fails, install Python 3.13." >&2
 
 .PHONY: help env env-gpu book serve lab pdf test test-unit test-notebooks test-book \
   test-full test-portable test-gpu-env lint linkcheck refresh spread bench lock clean
@@ -26,7 +36,7 @@ as in: make PYTHON=/path/to/python3.11 book" >&2; exit 1; }
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
-env: .venv/ready ## the environment in .venv, for a GPU where one is usable
+env: $(or $(CONDA_READY),.venv/ready) ## the environment, for a GPU where one is usable
 
 env-gpu: ## the environment in .venv, for a GPU, whatever is found here
 	@$(NEED_PYTHON)
@@ -43,11 +53,19 @@ env-gpu: ## the environment in .venv, for a GPU, whatever is found here
 install:
 	@echo "Installing requirements/$(KIND).txt into $(VENV): $(SIZE_$(KIND))."
 	@"$(PYTHON)" -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install $(QUIETLY) --require-hashes -r requirements/$(KIND).txt
-	@$(VENV)/bin/python -m pip install $(QUIETLY) --no-deps --no-build-isolation -e .
-	@$(if $(filter gpu,$(KIND)),$(VENV)/bin/python utils/cuda.py link)
+	@$(call fill,$(VENV)/bin/python,$(KIND))
 	@touch $(VENV)/ready
 
+ifneq ($(CONDA_READY),)
+$(CONDA_READY): requirements/$(strip $(CONDA_KIND)).txt
+	@echo "Installing $< into $(CONDA_PREFIX): $(SIZE_$(strip $(CONDA_KIND)))."
+	@$(call fill,python,$(strip $(CONDA_KIND)))
+	@touch "$@"
+endif
+
+fill = $(1) tools/install.py requirements/$(2).txt && \
+  $(1) -m pip install $(QUIETLY) --no-deps --no-build-isolation --editable . \
+  $(if $(filter gpu,$(2)),&& $(1) utils/cuda.py link)
 QUIETLY = --quiet --disable-pip-version-check
 SIZE_cpu = 0.3 GB to download, 1.2 GB on disk
 SIZE_gpu = 2.6 GB to download, 5.1 GB on disk
@@ -127,7 +145,7 @@ bench: $(READY) ## measure speed: a table, and benchmarks/latest.json
 
 lock: ## compile the locks anew from pyproject.toml (needs uv on PATH)
 	for kind in cpu gpu; do uv pip compile pyproject.toml --quiet --upgrade \
-	--extra $$kind --extra course --universal --python-version 3.10 --generate-hashes \
+	--extra $$kind --extra course --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	-o requirements/$$kind.txt || exit 1; done
 

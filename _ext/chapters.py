@@ -17,15 +17,15 @@ from sphinx.util.nodes import make_refnode
 RUN_LOCALLY = """\
 :::{{admonition}} Run this chapter yourself
 :class: tip run-locally
-On Linux with Git, Make and Python 3.10 or 3.11 (`make` downloads 0.3 GB):
+On Linux with Git, Make and Python 3.11 to 3.13 (`make` downloads 0.3 GB):
 ```console
 $ git clone {url}
 $ cd {repository} && make lab
 ```
 Or download {{download}}`the notebook <{name}.ipynb>`, or run it with nothing installed
 [on Binder]({binder}/v2/gh/{owner}/{repository}/{branch}?urlpath=lab/tree/{doc}.ipynb).
-Google Colab can't run it: MXNet 1.9.1 needs NumPy 1.23, which Colab's Python is too
-new for.
+In [Google Colab]({colab}/github/{owner}/{repository}/blob/{branch}/{doc}.ipynb) or
+another hosted notebook, run [one line](launch.md) before the first cell.
 :::
 """
 
@@ -62,6 +62,7 @@ def add_run_locally(app, docname, source):
         repository=repository,
         branch=theme["repository_branch"],
         binder=theme["launch_buttons"]["binderhub_url"],
+        colab=theme["launch_buttons"]["colab_url"],
         doc=docname,
         name=Path(docname).name,
     )

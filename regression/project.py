@@ -3,14 +3,10 @@
 import dataclasses
 import re
 import sys
+import tomllib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-
-try:
-    import tomllib
-except ImportError:  # Python 3.10, where pytest brings tomli
-    import tomli as tomllib
 
 
 @dataclasses.dataclass(frozen=True)

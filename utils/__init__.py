@@ -1,10 +1,9 @@
 """Shared code of the course: data, devices, metrics, training, plotting."""
 
-__version__ = "0.1.0"
-
-from utils import cuda, memory, variation
+from utils import cuda, memory, numpy_names, variation
 
 cuda.prepare_import()  # before anything here imports mxnet
+numpy_names.import_mxnet()
 memory.keep_freed_memory()
 if variation.seed():
     variation.shift_seeds()

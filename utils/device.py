@@ -23,7 +23,7 @@ ANSWER = "answer 7776.0"
 PROBE = """
 import sys
 try:
-    import mxnet as mx
+    import utils, mxnet as mx
     ctx = mx.gpu(int(sys.argv[1]))
     X, weight = mx.nd.ones((4, 3, 8, 8), ctx=ctx), mx.nd.ones((2, 3, 3, 3), ctx=ctx)
     Y = mx.nd.Convolution(X, weight, kernel=(3, 3), num_filter=2, no_bias=True)

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
+# An installed package has the chapters inside, a clone has them beside it.
+_INSIDE, _BESIDE = (p / "chapters" for p in Path(__file__).resolve().parents[:2])
+CHAPTERS = _INSIDE if _INSIDE.is_dir() else _BESIDE
 
 
 def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:

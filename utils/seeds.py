@@ -10,12 +10,11 @@ import math
 import os
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 from utils import profile
 from scipy.special import stdtrit
+from utils.notebooks import CHAPTERS
 
-CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 CONFIDENCE = 0.99  # of runs that differ in nothing but the seed are as expected
 
 _noted = {}

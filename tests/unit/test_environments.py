@@ -1,16 +1,12 @@
 """The conda environments and the two locks hold the same versions."""
 
 import pathlib
+import tomllib
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -22,33 +18,43 @@ def locked(name):
     return {line.rstrip(" \\") for line in lines if "==" in line and line[0].isalpha()}
 
 
-@pytest.mark.parametrize(
-    ("environment", "lock"),
-    [("environment.yml", "gpu"), ("binder/environment.yml", "cpu")],
-)
-def test_conda_installs_the_lock_on_a_python_that_suits(environment, lock):
-    path = ROOT / environment
-    of_conda = yaml.safe_load(path.read_text())["dependencies"]
-    of_pip = [
-        each for part in of_conda if isinstance(part, dict) for each in part["pip"]
-    ]
-    (python,) = [part for part in of_conda if str(part).startswith("python=")]
+@pytest.mark.parametrize("environment", ["environment.yml", "binder/environment.yml"])
+def test_conda_brings_a_python_that_suits_and_no_package(environment):
+    """A pin beside the lock would be a second place to change."""
+    python, pip = yaml.safe_load((ROOT / environment).read_text())["dependencies"]
     version = python.removeprefix("python=")
     assert SpecifierSet(PROJECT["requires-python"]).contains(version)
-    # A pin of its own beside the lock would be a second place to change.
-    (line,) = of_pip
-    included = path.parent / line.removeprefix("-r ")
-    assert included.resolve() == ROOT / "requirements" / f"{lock}.txt"
+    assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+    assert pip == "pip"
+
+
+def test_binder_installs_the_lock():
+    text = (ROOT / "binder/postBuild").read_text()
+    assert "tools/install.py requirements/cpu.txt" in text
 
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu"])
 def test_lock_holds_what_the_project_asks_for(extra):
-    pins = {line.split("==")[0]: line.split("==")[1] for line in locked(f"{extra}.txt")}
+    pins = {}
+    for line in locked(f"{extra}.txt"):
+        name, _, version = line.partition("==")
+        pins.setdefault(name, []).append(version.split()[0])
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras[extra], *extras["course"]]
-    for requirement in map(Requirement, wanted):
-        version = pins[requirement.name.replace("_", "-")].split()[0]
-        assert requirement.specifier.contains(version), requirement
+    wanted = [each for name in (extra, "chapters", "pinned") for each in extras[name]]
+    ours, *others = extras["course"]
+    assert ours == f"{PROJECT['name']}[chapters,pinned]"
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *wanted, *others]):
+        for version in pins[requirement.name.replace("_", "-")]:
+            assert requirement.specifier.contains(version), requirement
+
+
+def test_a_package_has_two_versions_only_where_python_needs_it():
+    names = [line.split("==")[0] for line in locked("cpu.txt")]
+    twice = {name for name in names if names.count(name) > 1}
+    assert twice == {"contourpy", "numpy", "scipy", "soupsieve"}
+    for line in locked("cpu.txt"):
+        if line.split("==")[0] in twice:
+            assert "python_full_version" in line
 
 
 def test_locks_differ_in_mxnet_alone():

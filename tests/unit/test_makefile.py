@@ -27,42 +27,73 @@ def make(folder, *arguments, **environment):
     )
 
 
-@pytest.fixture
-def too_new(tmp_path):
-    """A folder for PATH with nothing but a Python 3.12."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    python = folder / "python3"
-    python.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.12.1" && exit\nexit 1\n'
-    )
-    python.chmod(0o755)
-    return folder
-
-
-@pytest.mark.parametrize("target", ["book", "test", "env", "env-gpu", "lab", "bench"])
-def test_too_new_python_is_told_before_anything_is_made(tmp_path, too_new, target):
-    clone = tmp_path / "a clone"
-    clone.mkdir()
-    (clone / "requirements").mkdir()
-    for kind in "cpu", "gpu":
-        (clone / f"requirements/{kind}.txt").touch()
-    run = make(clone, target, PATH=str(too_new))
-    assert run.returncode != 0
-    assert re.search(
-        r"Python 3\.10 or 3\.11 is needed .*found: Python 3\.12\.1\. Install",
-        run.stderr,
-    )
-    assert "Traceback" not in run.stderr
-    assert not (clone / ".venv").exists()
-
-
 def fake(folder, name, script):
     """Put a program `name` into `folder` that runs the lines `script`."""
     folder.mkdir(exist_ok=True)
     program = folder / name
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
+
+
+@pytest.fixture
+def locks(tmp_path):
+    """A folder with the locks' names, and with what installs them."""
+    clone = tmp_path / "a clone"
+    for name in "requirements/cpu.txt", "requirements/gpu.txt", "utils/cuda.py":
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).touch()
+    return clone
+
+
+# Knows the questions that the Makefile asks of a Python by what is in them.
+A_PYTHON = """case "$*" in
+  --version) echo "Python {version}";;
+  *"(3, 14)"*) exit {tested};;
+  *"(3, 11)"*) exit {suits};;
+  *cuda.py) exit 1;;
+  *) echo "{version} runs $*"; exit 1;;
+esac"""
+
+
+def with_only(folder, version, suits, tested):
+    """A PATH with one Python, for which the questions have these exit statuses."""
+    script = A_PYTHON.format(version=version, suits=suits, tested=tested)
+    fake(folder / "bin", "python3", script)
+    for name in "dirname", "sed", "make":
+        (folder / "bin" / name).symlink_to(shutil.which(name))
+    return str(folder / "bin")
+
+
+@pytest.mark.parametrize("target", ["book", "test", "env", "env-gpu", "lab", "bench"])
+def test_too_old_python_is_told_before_anything_is_made(locks, target):
+    path = with_only(locks.parent, "3.10.9", suits=1, tested=1)
+    run = make(locks, target, PATH=path)
+    assert run.returncode != 0
+    assert run.stderr.startswith(
+        "Python 3.11, 3.12 or 3.13 is needed, with its venv module, but found: Python "
+        "3.10.9. Install one of these, or name it as in: make PYTHON=/path/to/"
+        "python3.13 book\n"
+    )
+    assert "Traceback" not in run.stderr
+    assert not (locks / ".venv").exists()
+
+
+def test_newer_python_is_tried_and_called_untested(locks):
+    run = make(locks, "env", PATH=with_only(locks.parent, "3.15.0", suits=0, tested=1))
+    assert run.stderr.startswith(
+        "Python 3.15.0 is newer than 3.13, the newest that the course is tested on. It "
+        "is tried; if it fails, install Python 3.13.\n"
+    )
+    assert "3.15.0 runs -m venv --clear .venv" in run.stdout
+
+
+def test_tested_python_is_taken_without_a_word(locks):
+    path = with_only(locks.parent, "3.15.0", suits=0, tested=1)
+    newest = A_PYTHON.format(version="3.12.8", suits=0, tested=0)
+    fake(locks.parent / "bin", "python3.12", newest)
+    run = make(locks, "env", PATH=path)
+    assert "3.12.8 runs -m venv --clear .venv" in run.stdout
+    assert "newer" not in run.stderr
 
 
 def test_help_lists_every_command_that_the_guides_name(tmp_path):
@@ -90,16 +121,31 @@ def on_path(clone):
     return f"{clone.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize("name", ["batch-norm-gpu", "batch-norm"])
-def test_an_activated_conda_environment_is_used_as_it_is(clone, name):
+@pytest.mark.parametrize(
+    ("name", "kind"), [("batch-norm-gpu", "gpu"), ("batch-norm", "cpu")]
+)
+def test_an_activated_conda_environment_is_filled_once_and_used(clone, name, kind):
+    (clone / "requirements").mkdir()
+    (clone / f"requirements/{kind}.txt").touch()
+    prefix = clone.parent / "conda"
+    prefix.mkdir()
+    there = dict(PATH=on_path(clone), CONDA_DEFAULT_ENV=name, CONDA_PREFIX=str(prefix))
+    first = make(clone, "lab", **there)
+    assert first.returncode == 0, first.stderr
+    said, lock, package, *others = first.stdout.splitlines()
+    assert said.startswith(f"Installing requirements/{kind}.txt into {prefix}: ")
+    assert lock == f"conda runs tools/install.py requirements/{kind}.txt"
+    assert package.startswith("conda runs -m pip install") and "--editable" in package
+    assert ("conda runs utils/cuda.py link" in others) == (kind == "gpu")
     for target, runs in [
         ("book", "build ."),
         ("lab", "-m jupyterlab"),
         ("test-unit", "-m pytest"),
     ]:
-        run = make(clone, target, PATH=on_path(clone), CONDA_DEFAULT_ENV=name)
+        run = make(clone, target, **there)
         assert run.returncode == 0, run.stderr
         assert re.search(f"conda runs .*{re.escape(runs)}", run.stdout)
+        assert "install" not in run.stdout
     assert not (clone / ".venv").exists()
 
 
