@@ -63,17 +63,15 @@ $(CONDA_READY): requirements/$(strip $(CONDA_KIND)).txt
 	@touch "$@"
 endif
 
-fill = $(1) tools/install.py requirements/$(2).txt && \
+fill = $(1) -m tools.install requirements/$(2).txt && \
   $(1) -m pip install $(QUIETLY) --no-deps --no-build-isolation --editable . \
   $(if $(filter gpu,$(2)),&& $(1) utils/cuda.py link)
 QUIETLY = --quiet --disable-pip-version-check
 SIZE_cpu = 0.3 GB to download, 1.2 GB on disk
 SIZE_gpu = 2.6 GB to download, 5.1 GB on disk
 
-BOOK = $(PY) -c 'from jupyter_book.cli.main import main; main()' build . --all -W -n --keep-going
-
 book: $(READY) ## build the book, and print the page to open
-	@$(BOOK) -q
+	@$(PY) -m tools.book
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 serve: book ## build the book and serve it on localhost
@@ -131,7 +129,7 @@ test-gpu-env: ## install the GPU environment in .venv-gpu, test it with no GPU (
 	.venv-gpu/bin/python -m pytest --noconftest -q tests/gpu_env.py
 
 linkcheck: $(READY) ## test the links that lead out of the book (needs a network)
-	$(BOOK) --builder custom --custom-builder linkcheck
+	$(PY) -m tools.book --builder custom --custom-builder linkcheck
 
 refresh: $(READY) ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
 	$(PY) -m regression.refresh $(NOTEBOOKS)

@@ -1,10 +1,10 @@
 """Install a lock with pip into the Python that runs this, and show that it moves.
 
-    python tools/install.py requirements/cpu.txt
+    python -m tools.install requirements/cpu.txt
 
 pip's own output is five lines a package, or nothing for two minutes. Here it is one
-line that counts: on a terminal it is written over, elsewhere it appears now and then.
-Only Python's own library is needed. pip's messages are shown where pip fails.
+line that counts. Only Python's own library is needed. pip's messages are shown where
+it fails.
 """
 
 import collections
@@ -15,11 +15,11 @@ import sysconfig
 import typing
 from pathlib import Path
 
+from tools.progress import Count
+
 # The lock holds every package, and MXNet's own limits are older than the rest of it.
 PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 PIP += ["--require-hashes", "--no-deps", "--progress-bar=off", "-r"]
-
-STEP = 50  # packages from one line to the next where there is no terminal
 
 
 def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
@@ -27,67 +27,48 @@ def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
 
     out: where the counts go, and pip's last lines where it fails.
     """
-    site = Path(sysconfig.get_path("purelib"))
-    before = _installed(site)
     pip = subprocess.Popen(
         [*PIP, lock], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    last = collections.deque(maxlen=30)
-    shown = _Count(out)
-    collected = total = 0
+    site = Path(sysconfig.get_path("purelib"))
+    before, last, count = _packages(site), collections.deque(maxlen=30), Count(out)
+    found = total = 0
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(pip.stdout, selectors.EVENT_READ)
             while True:
-                if selector.select(timeout=1):
-                    line = pip.stdout.readline()
-                    if not line:
-                        break
-                    last.append(line)
-                    if line.startswith("Collecting "):
-                        collected += 1
-                        shown.say("found", collected)
-                    elif line.startswith("Installing collected packages: "):
-                        total = line.count(",") + 1
-                elif total:
-                    shown.say(f"of {total} installed", _installed(site) - before)
+                # While it installs, pip says nothing; what lies there already tells.
+                if not selector.select(timeout=1):
+                    if total:
+                        done = _packages(site) - before
+                        count.say(done, f"of {total} packages installed")
+                    continue
+                line = pip.stdout.readline()
+                if not line:
+                    break
+                last.append(line)
+                if line.startswith("Collecting "):
+                    found += 1
+                    count.say(found, "packages found")
+                elif line.startswith("Installing collected packages: "):
+                    total = line.count(",") + 1
         status = pip.wait()
     finally:
         pip.kill()
         pip.wait()
-        shown.end()
+        count.end()
     if status:
         out.writelines(last)
         out.write(
-            f"pip could not install {lock}; its last lines are above. Nothing is kept "
-            "of it: give the same command again, once the package index can be reached "
-            "or what pip names is mended.\n"
+            f"pip could not install {lock}; its last lines are above. Give the same "
+            "command again, once the package index can be reached or what pip names is "
+            "mended: it begins anew.\n"
         )
     return status
 
 
-def _installed(site):
+def _packages(site):
     return sum(1 for _ in site.glob("*.dist-info"))
-
-
-class _Count:
-    """A count that is written over on a terminal, and said now and then elsewhere."""
-
-    def __init__(self, out):
-        self.out, self.terminal = out, out.isatty()
-        self.said = None
-
-    def say(self, what, number):
-        if self.terminal:
-            self.out.write(f"\r\033[K{number} packages {what}")
-        elif number and (what, number // STEP) != self.said:
-            self.said = what, number // STEP
-            self.out.write(f"{number} packages {what}\n")
-        self.out.flush()
-
-    def end(self):
-        if self.terminal:
-            self.out.write("\r\033[K")
 
 
 if __name__ == "__main__":

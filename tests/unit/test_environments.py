@@ -30,7 +30,7 @@ def test_conda_brings_a_python_that_suits_and_no_package(environment):
 
 def test_binder_installs_the_lock():
     text = (ROOT / "binder/postBuild").read_text()
-    assert "tools/install.py requirements/cpu.txt" in text
+    assert "-m tools.install requirements/cpu.txt" in text
 
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu"])

@@ -134,11 +134,11 @@ def test_an_activated_conda_environment_is_filled_once_and_used(clone, name, kin
     assert first.returncode == 0, first.stderr
     said, lock, package, *others = first.stdout.splitlines()
     assert said.startswith(f"Installing requirements/{kind}.txt into {prefix}: ")
-    assert lock == f"conda runs tools/install.py requirements/{kind}.txt"
+    assert lock == f"conda runs -m tools.install requirements/{kind}.txt"
     assert package.startswith("conda runs -m pip install") and "--editable" in package
     assert ("conda runs utils/cuda.py link" in others) == (kind == "gpu")
     for target, runs in [
-        ("book", "build ."),
+        ("book", "-m tools.book"),
         ("lab", "-m jupyterlab"),
         ("test-unit", "-m pytest"),
     ]:
