@@ -31,7 +31,8 @@ make PYTHON=/path/to/python3.13 book" >&2; exit 1; }; \
 course is tested on. It is tried; if it fails, install Python 3.13." >&2
 
 .PHONY: help env env-gpu book serve lab pdf test test-unit test-notebooks test-book \
-  test-full test-portable test-gpu-env lint linkcheck refresh spread bench lock clean
+  test-full test-portable test-gpu-env test-hosted-env lint linkcheck refresh spread \
+  bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -127,6 +128,9 @@ test-gpu-env: ## install the GPU environment in .venv-gpu, test it with no GPU (
 	@$(NEED_PYTHON)
 	@$(MAKE) --no-print-directory install VENV=.venv-gpu KIND=gpu
 	.venv-gpu/bin/python -m pytest --noconftest -q tests/gpu_env.py
+
+test-hosted-env: $(READY) ## the line for hosted notebooks, in a stand-in (6 GB)
+	$(PY) -m pytest --noconftest -q tests/hosted_env.py
 
 linkcheck: $(READY) ## test the links that lead out of the book (needs a network)
 	$(PY) -m tools.book --builder custom --custom-builder linkcheck

@@ -54,20 +54,23 @@ def set_up(kind: str | None = None) -> None:
             f"--yes {OTHER[kind]}`, and then this again."
         )
     print(f"Installing MXNet for the {kind.upper()}, and what the chapters need.")
-    _install(requirements(course, None) + requirements(course, "chapters"))
-    _install(["--no-deps", *requirements(course, kind)])
-    _install(["--no-deps", *requirements(course, "pinned")])
-    if kind == "gpu":
-        subprocess.run([sys.executable, utils / "cuda.py", "link"], check=True)
-    _check_import(utils)
-    after = _versions()
-    changed = [f"{n} {v} → {after[n]}" for n, v in before.items() if after[n] != v]
-    if changed:
-        print(
-            f"Restart the kernel before you go on: pip replaced {', '.join(changed)}, "
-            "and this notebook may have imported the old one."
-        )
-    else:
+    try:
+        _install(requirements(course, None) + requirements(course, "chapters"))
+        _install(["--no-deps", *requirements(course, kind)])
+        _install(["--no-deps", *requirements(course, "pinned")])
+        if kind == "gpu":
+            subprocess.run([sys.executable, utils / "cuda.py", "link"], check=True)
+        _check_import(utils)
+    finally:  # also where it failed: a second try would find nothing replaced
+        after = _versions()
+        changed = [f"{n} {v} → {after[n]}" for n, v in before.items() if after[n] != v]
+        if changed:
+            print(
+                "Restart the kernel before you go on: pip replaced "
+                f"{', '.join(changed)}, and this notebook may have imported what was "
+                "there before."
+            )
+    if not changed:
         print("Ready: go on with the chapter's first cell.")
 
 
