@@ -18,6 +18,8 @@ READY := $(or $(CONDA_READY),$(if $(filter .venv/%,$(PY)),.venv/ready))
 SUITS = -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 TESTED = -c 'import ensurepip, sys, venv; \
   sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+PACKAGED = -c 'import platform, sys; \
+  sys.exit((sys.platform, platform.machine()) == ("darwin", "arm64"))'
 ifndef PYTHON
 first = $(firstword $(foreach p,$(2),$(shell $(p) $(1) && echo $(p))))
 PYTHON := $(call first,$(TESTED),python3.13 python3.12 python3.11 python3 python)
@@ -27,6 +29,9 @@ VERSION = $$("$(or $(PYTHON),python3)" --version 2>&1 || true)
 NEED_PYTHON = "$(PYTHON)" $(SUITS) || { echo "Python 3.11, 3.12 or 3.13 is needed, with \
 its venv module, but found: $(VERSION). Install one of these, or name it as in: \
 make PYTHON=/path/to/python3.13 book" >&2; exit 1; }; \
+  "$(PYTHON)" $(PACKAGED) || { echo "MXNet has no package for Apple silicon. Open this \
+folder in its dev container (.devcontainer/), or take a Python for Intel Macs." >&2; \
+  exit 1; }; \
   "$(PYTHON)" $(TESTED) || echo "$(VERSION) is newer than 3.13, the newest that the \
 course is tested on. It is tried; if it fails, install Python 3.13." >&2
 

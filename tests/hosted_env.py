@@ -173,3 +173,17 @@ def test_line_with_a_gpu(host, tmp_path, driver):
     for path in CHAPTERS:
         cells = [IMPORTED, *first_cells(path), check]
         assert run(host, tmp_path, cells, **gpu)[-1] == "True\n"
+
+
+def test_the_hosts_own_cuda_is_left_as_it_is(host):
+    """Each file of PyTorch's packages is the one that pip installed."""
+    code = (
+        "import base64, hashlib, importlib.metadata as m\n"
+        "for d in m.distributions():\n"
+        "    for f in (d.files or ()) if d.name.endswith('-cu12') else ():\n"
+        "        if f.hash:\n"
+        "            found = hashlib.new(f.hash.mode, f.read_binary()).digest()\n"
+        "            found = base64.urlsafe_b64encode(found).decode().rstrip('=')\n"
+        "            assert found == f.hash.value, (d.name, str(f))\n"
+    )
+    subprocess.run([host / "bin/python", "-c", code], check=True)

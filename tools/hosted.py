@@ -7,8 +7,9 @@ In the package it is called `batch_norm_course`, a name that nothing else has:
     python -m batch_norm_course cpu        or one by name: cpu, gpu
 
 MXNet and d2l say that they need a NumPy of long ago, so they are installed without what
-they ask for; of all else only what is missing or too old. The host's CUDA stays
-untouched: MXNet's CUDA 11 libraries lie in folders of their own.
+they ask for; of all else only what is missing or too old. The CUDA 11 libraries go into
+a folder of their own, which utils/cuda.py knows: beside the host's CUDA 12 they would
+overwrite files that have the same names, and PyTorch would not import any more.
 """
 
 import importlib.metadata as metadata
@@ -56,9 +57,10 @@ def set_up(kind: str | None = None) -> None:
     print(f"Installing MXNet for the {kind.upper()}, and what the chapters need.")
     try:
         _install(requirements(course, None) + requirements(course, "chapters"))
-        _install(["--no-deps", *requirements(course, kind)])
-        _install(["--no-deps", *requirements(course, "pinned")])
+        build, *cuda = requirements(course, kind)
+        _install(["--no-deps", build, *requirements(course, "pinned")])
         if kind == "gpu":
+            _install_apart(cuda, utils.parent / "batch_norm_cuda")
             subprocess.run([sys.executable, utils / "cuda.py", "link"], check=True)
         _check_import(utils)
     finally:  # also where it failed: a second try would find nothing replaced
@@ -97,8 +99,15 @@ def _install(what):
         )
 
 
-def _versions():
-    return {d.name: d.version for d in metadata.distributions() if d.name}
+def _install_apart(what, folder):
+    there = _versions([str(folder)]).items()
+    if not {tuple(requirement.split("==")) for requirement in what} <= there:
+        _install(["--no-deps", "--upgrade", "--target", str(folder), *what])
+
+
+def _versions(path=None):
+    found = metadata.distributions(path=path) if path else metadata.distributions()
+    return {d.name: d.version for d in found if d.name}
 
 
 def _check_import(utils):

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import typing
@@ -20,6 +21,10 @@ import typing
 # later minor versions of the same major one, and no PTX to compile for others.
 OLDEST, NEWEST = (5, 0), (8, 9)
 CONTAINER = "https://catalog.ngc.nvidia.com/orgs/nvidia/containers/mxnet"
+
+APART = "batch_norm_cuda"  # the folder beside mxnet for them, where they need one
+
+MACHINES = "x86_64", "AMD64"  # by the names that Linux and Windows have for x86-64
 
 # CUDA 11 libraries of any minor version work on every driver of CUDA 11.0 or newer:
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
@@ -74,6 +79,9 @@ def ask_driver() -> Driver:
 
     A driver that hangs or crashes takes only that process with it.
     """
+    if platform.machine() not in MACHINES:
+        problem = f"it is built for x86-64 alone, and this is {platform.machine()}"
+        return Driver(None, [], problem)
     command = [sys.executable, "-I", os.path.abspath(__file__), "query"]
     status, output = run_bounded(command, QUERY_SECONDS)
     if status is None:
@@ -217,8 +225,13 @@ def _loads(library):
 
 
 def _libraries(mxnet):
-    """The CUDA libraries that pip installed beside mxnet."""
-    return sorted(mxnet.parent.glob("nvidia/*/lib/*.so*"))
+    """The CUDA 11 libraries that pip installed beside mxnet.
+
+    In a hosted notebook they have a folder of their own (tools/hosted.py), for the
+    host's CUDA 12 would be overwritten: some files of both have the same names.
+    """
+    own = mxnet.parent / APART
+    return sorted((own if own.is_dir() else mxnet.parent).glob("nvidia/*/lib/*.so*"))
 
 
 def _query():

@@ -50,14 +50,17 @@ A_PYTHON = """case "$*" in
   --version) echo "Python {version}";;
   *"(3, 14)"*) exit {tested};;
   *"(3, 11)"*) exit {suits};;
+  *darwin*) exit {packaged};;
   *cuda.py) exit 1;;
   *) echo "{version} runs $*"; exit 1;;
 esac"""
 
 
-def with_only(folder, version, suits, tested):
+def with_only(folder, version, suits, tested, packaged=0):
     """A PATH with one Python, for which the questions have these exit statuses."""
-    script = A_PYTHON.format(version=version, suits=suits, tested=tested)
+    script = A_PYTHON.format(
+        version=version, suits=suits, tested=tested, packaged=packaged
+    )
     fake(folder / "bin", "python3", script)
     for name in "dirname", "sed", "make":
         (folder / "bin" / name).symlink_to(shutil.which(name))
@@ -78,6 +81,17 @@ def test_too_old_python_is_told_before_anything_is_made(locks, target):
     assert not (locks / ".venv").exists()
 
 
+def test_apple_silicon_is_sent_to_the_dev_container(locks):
+    path = with_only(locks.parent, "3.13.0", suits=0, tested=0, packaged=1)
+    run = make(locks, "book", PATH=path)
+    assert run.returncode != 0
+    assert run.stderr.startswith(
+        "MXNet has no package for Apple silicon. Open this folder in its dev container "
+        "(.devcontainer/), or take a Python for Intel Macs.\n"
+    )
+    assert not (locks / ".venv").exists()
+
+
 def test_newer_python_is_tried_and_called_untested(locks):
     run = make(locks, "env", PATH=with_only(locks.parent, "3.15.0", suits=0, tested=1))
     assert run.stderr.startswith(
@@ -89,7 +103,7 @@ def test_newer_python_is_tried_and_called_untested(locks):
 
 def test_tested_python_is_taken_without_a_word(locks):
     path = with_only(locks.parent, "3.15.0", suits=0, tested=1)
-    newest = A_PYTHON.format(version="3.12.8", suits=0, tested=0)
+    newest = A_PYTHON.format(version="3.12.8", suits=0, tested=0, packaged=0)
     fake(locks.parent / "bin", "python3.12", newest)
     run = make(locks, "env", PATH=path)
     assert "3.12.8 runs -m venv --clear .venv" in run.stdout
