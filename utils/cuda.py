@@ -80,7 +80,8 @@ def ask_driver() -> Driver:
     A driver that hangs or crashes takes only that process with it.
     """
     if platform.machine() not in MACHINES:
-        problem = f"it is built for x86-64 alone, and this is {platform.machine()}"
+        machine = platform.machine()
+        problem = f"mxnet-cu112 is built for x86-64 alone, and this is {machine}"
         return Driver(None, [], problem)
     command = [sys.executable, "-I", os.path.abspath(__file__), "query"]
     status, output = run_bounded(command, QUERY_SECONDS)

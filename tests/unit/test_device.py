@@ -413,6 +413,23 @@ def test_links_beside_libmxnet(site):
     }
 
 
+def test_libraries_in_a_folder_of_their_own_are_the_ones_linked(site):
+    """As in a hosted notebook, where those beside mxnet are PyTorch's."""
+    own = site / "batch_norm_cuda/nvidia/cudnn/lib/libcudnn.so.8"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    subprocess.run([sys.executable, "-S", SCRIPT, "link"], check=True)
+    links = [path for path in (site / "mxnet").iterdir() if path.is_symlink()]
+    assert [path.resolve() for path in links] == [own]
+
+
+def test_a_machine_without_a_build_is_told(stub, monkeypatch):
+    stub(capability="8.6")
+    monkeypatch.setattr(cuda.platform, "machine", lambda: "aarch64")
+    said = cuda.ask_driver().problem
+    assert said == "mxnet-cu112 is built for x86-64 alone, and this is aarch64"
+
+
 @pytest.fixture
 def read_only(site):
     """As if `site` were on a disk that can't be written; returns what is to be said."""
