@@ -14,6 +14,7 @@ overwrite files that have the same names, and PyTorch would not import any more.
 
 import importlib.metadata as metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,14 +24,15 @@ PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version
 KINDS = "cpu", "gpu"
 OTHER = {"cpu": "mxnet-cu112", "gpu": "mxnet"}
 
-# Shows which `utils` a notebook in this folder would import, and on what it computes.
-CHECK = """
-import sys
+# Which `utils` a notebook in this folder would import, and on what it computes.
+WHERE = """
+import importlib.util, sys
 sys.path.insert(0, "")
+print(importlib.util.find_spec("utils").origin)
+"""
+COMPUTE = """
 import utils
-print(getattr(utils, "__file__", None) or "a folder without code")
-if hasattr(utils, "try_gpu"):
-    utils.try_gpu()
+utils.try_gpu()
 """
 
 
@@ -48,6 +50,7 @@ def set_up(kind: str | None = None) -> None:
         asked = subprocess.run([sys.executable, utils / "cuda.py"])
         kind = "cpu" if asked.returncode else "gpu"
     before = _versions()
+    _check_owner()
     if OTHER[kind] in before:
         sys.exit(
             f"{OTHER[kind]}, the other build of MXNet, is installed here, and they "
@@ -65,7 +68,9 @@ def set_up(kind: str | None = None) -> None:
         _check_import(utils)
     finally:  # also where it failed: a second try would find nothing replaced
         after = _versions()
-        changed = [f"{n} {v} → {after[n]}" for n, v in before.items() if after[n] != v]
+        changed = [
+            f"{n} {v} → {after[n]}" for n, v in before.items() if after.get(n, v) != v
+        ]
         if changed:
             print(
                 "Restart the kernel before you go on: pip replaced "
@@ -100,29 +105,45 @@ def _install(what):
 
 
 def _install_apart(what, folder):
-    there = _versions([str(folder)]).items()
-    if not {tuple(requirement.split("==")) for requirement in what} <= there:
+    # Written last: what lies there without it may be half of it.
+    complete = folder / "complete.txt"
+    if not complete.exists() or complete.read_text() != "\n".join(what):
         _install(["--no-deps", "--upgrade", "--target", str(folder), *what])
+        complete.write_text("\n".join(what))
 
 
-def _versions(path=None):
-    found = metadata.distributions(path=path) if path else metadata.distributions()
-    return {d.name: d.version for d in found if d.name}
+def _versions():
+    """{name: version} of what is installed, names as pip compares them."""
+    return {
+        re.sub(r"[-_.]+", "-", d.name).lower(): d.version
+        for d in metadata.distributions()
+        if d.name
+    }
+
+
+def _check_owner():
+    """End where another package has put its files into the folder `utils`, too."""
+    owners = {*metadata.packages_distributions()["utils"]} - {COURSE}
+    if owners:
+        other = " and ".join(sorted(owners))
+        sys.exit(
+            f"{other} is installed here and has a `utils` of its own, in the folder of "
+            f"the course's: their files are mixed now. Run `{sys.executable} -m pip "
+            f"uninstall --yes {other.replace(' and ', ' ')} {COURSE}`, and then the "
+            "whole line again."
+        )
 
 
 def _check_import(utils):
     """Import `utils` as a notebook in this folder would, and end where it can't."""
-    check = [sys.executable, "-c", CHECK]
-    done = subprocess.run(check, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit("The course does not import here; the lines above say why.")
-    where, *said = done.stdout.splitlines()
+    where = subprocess.check_output([sys.executable, "-c", WHERE], text=True).strip()
     if not os.path.samefile(utils, Path(where).parent):
         sys.exit(
             f"Another `utils` hides the course's: a notebook here imports {where}. "
             "Rename that one, or run the chapter in another folder."
         )
-    print(*said, sep="\n")
+    if subprocess.run([sys.executable, "-c", COMPUTE]).returncode:
+        sys.exit("The course does not import here; the lines above say why.")
 
 
 if __name__ == "__main__":

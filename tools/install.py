@@ -8,10 +8,11 @@ it fails.
 """
 
 import collections
-import selectors
+import queue
 import subprocess
 import sys
 import sysconfig
+import threading
 import typing
 from pathlib import Path
 
@@ -32,26 +33,27 @@ def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
     )
     site = Path(sysconfig.get_path("purelib"))
     before, last, count = _packages(site), collections.deque(maxlen=30), Count(out)
+    lines = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(pip.stdout, lines), daemon=True).start()
     found = total = 0
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(pip.stdout, selectors.EVENT_READ)
-            while True:
+        while True:
+            try:
+                line = lines.get(timeout=1)
+            except queue.Empty:
                 # While it installs, pip says nothing; what lies there already tells.
-                if not selector.select(timeout=1):
-                    if total:
-                        done = _packages(site) - before
-                        count.say(done, f"of {total} packages installed")
-                    continue
-                line = pip.stdout.readline()
-                if not line:
-                    break
-                last.append(line)
-                if line.startswith("Collecting "):
-                    found += 1
-                    count.say(found, "packages found")
-                elif line.startswith("Installing collected packages: "):
-                    total = line.count(",") + 1
+                if total:
+                    done = _packages(site) - before
+                    count.say(done, f"of {total} packages installed")
+                continue
+            if line is None:
+                break
+            last.append(line)
+            if line.startswith("Collecting "):
+                found += 1
+                count.say(found, "packages found")
+            elif line.startswith("Installing collected packages: "):
+                total = line.count(",") + 1
         status = pip.wait()
     finally:
         pip.kill()
@@ -65,6 +67,12 @@ def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
             "mended: it begins anew.\n"
         )
     return status
+
+
+def _read(stream, lines):
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
 
 
 def _packages(site):

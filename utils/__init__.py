@@ -2,6 +2,7 @@
 
 from utils import cuda, memory, numpy_names, variation
 
+numpy_names.check_installed()
 cuda.prepare_import()  # before anything here imports mxnet
 numpy_names.import_mxnet()
 memory.keep_freed_memory()

@@ -60,7 +60,8 @@ NAMES = {
     "bool": Name(
         bool,
         ("mxnet.numpy.utils", "mxnet.numpy.multiarray")
-        + ("mxnet.ndarray.numpy._op", "mxnet.symbol.numpy._symbol"),
+        + ("mxnet.ndarray.numpy._op", "mxnet.symbol.numpy._symbol")
+        + ("mxnet.test_utils",),
     ),
     "int": Name(int, ("mxnet.test_utils",)),
     "compat": Name(
@@ -95,16 +96,41 @@ def missing() -> dict[str, object]:
     return {name: n.value for name, n in NAMES.items() if not _has(name)}
 
 
+def check_installed() -> None:
+    """Raise ImportError, with what to do, where MXNet is missing or there twice."""
+    if "mxnet" in sys.modules:
+        return
+    found = _installed()
+    if len(found) > 1:
+        raise ImportError(
+            f"Both builds of MXNet are installed, {' and '.join(found)}, and each has "
+            "overwritten a part of the other. Run "
+            f"`{sys.executable} -m pip uninstall --yes {' '.join(_BUILDS)}`, and then "
+            f"`{_PIP} --no-deps` with one of the two."
+        )
+    if _folder() is None:
+        raise ImportError(
+            "No MXNet is installed here. `make env` installs the build that fits this "
+            "machine, and so does `python -m batch_norm_course` where pip installed "
+            "the course. The extras batch-norm-course[cpu] and [gpu] name a build, and "
+            "bring the older NumPy that it asks for."
+        )
+
+
 def import_mxnet() -> None:
     """Import MXNet, and lend it the names that this NumPy has dropped.
 
     With an MXNet that is imported already it does nothing. Raises ImportError, with
-    what to do, where MXNet or what it needs is missing, is there twice or in part, or
-    where NumPy was replaced on disk after this process had imported it.
+    what to do, where something that MXNet needs is missing, where MXNet is there in
+    part, or where NumPy was replaced on disk after this process had imported it.
     """
     if "mxnet" in sys.modules:
         return
-    _check_installed()
+    if importlib.util.find_spec("distutils") is None:
+        raise ImportError(
+            "MXNet imports distutils, which Python has dropped in 3.12 and setuptools "
+            f"brings. Run `{_PIP} setuptools`."
+        )
     _check_numpy()
     # What an import that failed left behind would be taken for a part of this one.
     for name in [name for name in sys.modules if name.startswith("mxnet.")]:
@@ -114,21 +140,19 @@ def import_mxnet() -> None:
         setattr(np, name, value)
     try:
         importlib.import_module("mxnet")
-    except Exception as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "mxnet").startswith("mxnet"):
+            raise _not_whole(error) from error
         raise ImportError(
-            f"MXNet could not be imported beside NumPy {np.__version__}: {error}. If "
-            f"its installation was cut short, `{_PIP} --force-reinstall --no-deps "
-            f"{(_installed() or ['mxnet==1.9.1'])[0]}` repairs it."
+            f"MXNet imports {error.name}, which is not installed. Run "
+            f"`{_PIP} {error.name}`."
         ) from error
+    except Exception as error:
+        raise _not_whole(error) from error
     finally:
         for name in lent:
             delattr(np, name)
-    view = types.ModuleType("numpy")
-    vars(view).update(vars(np), **lent)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("mxnet.") and module is not None:
-            for alias in [a for a, value in vars(module).items() if value is np]:
-                setattr(module, alias, view)
+    _give_view(lent)
 
 
 _PIP = f"{sys.executable} -m pip install"
@@ -141,36 +165,58 @@ def _has(name):
         return hasattr(np, name)
 
 
+def _folder():
+    """Where MXNet lies, or None; a folder with links of ours alone is none."""
+    spec = importlib.util.find_spec("mxnet")
+    return pathlib.Path(spec.origin).parent.parent if spec and spec.origin else None
+
+
 def _installed():
     """The builds of MXNet beside the package that would be imported."""
-    spec = importlib.util.find_spec("mxnet")
-    if spec is None or spec.origin is None:
-        return []
-    folder = str(pathlib.Path(spec.origin).parent.parent)
-    there = {d.name: d.version for d in metadata.distributions(path=[folder])}
+    there = {d.name: d.version for d in metadata.distributions(path=[str(_folder())])}
     return [f"{build}=={there[build]}" for build in _BUILDS if build in there]
 
 
-def _check_installed():
-    found = _installed()
-    if len(found) > 1:
-        raise ImportError(
-            f"Both builds of MXNet are installed, {' and '.join(found)}, and each has "
-            "overwritten a part of the other. Run "
-            f"`{sys.executable} -m pip uninstall --yes {' '.join(_BUILDS)}`, and then "
-            f"`{_PIP} --no-deps` with one of the two."
-        )
-    if importlib.util.find_spec("mxnet") is None:
-        raise ImportError(
-            "No MXNet is installed here. Choose a build: `make env` takes the one that "
-            "fits this machine, and so does `python -m batch_norm_course` where the "
-            "course was installed by pip; batch-norm-course[cpu] and [gpu] name them."
-        )
-    if importlib.util.find_spec("distutils") is None:
-        raise ImportError(
-            "MXNet imports distutils, which Python has dropped in 3.12 and setuptools "
-            f"brings. Run `{_PIP} setuptools`."
-        )
+def _not_whole(error):
+    return ImportError(
+        f"MXNet could not be imported beside NumPy {np.__version__}: {error}. If its "
+        f"installation was cut short, `{_PIP} --force-reinstall --no-deps "
+        f"{(_installed() or ['mxnet==1.9.1'])[0]}` repairs it."
+    )
+
+
+def _give_view(lent):
+    """Let MXNet's modules see NumPy with what was lent, also when they run."""
+    view = types.ModuleType("numpy")
+    vars(view).update(vars(np), **lent)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("mxnet.") and module is not None:
+            for alias in [a for a, value in vars(module).items() if value is np]:
+                setattr(module, alias, view)
+    # Operators get their parameters as text, which these two modules make.
+    for name in "mxnet._ctypes.ndarray", "mxnet._ctypes.symbol":
+        sys.modules[name].str = _text
+    if not hasattr(np.ndarray, "tostring"):
+        of_records = types.ModuleType("numpy")
+        vars(of_records).update(vars(view), asarray=_asarray)
+        sys.modules["mxnet.recordio"].np = of_records
+
+
+def _text(value):
+    """A parameter as text: NumPy 2 writes `(np.int64(2),)`, which MXNet can't read."""
+    text = str(value)
+    if isinstance(value, tuple | list) and "np." in text:
+        with np.printoptions(legacy="1.25"):
+            return str(value)
+    return text
+
+
+class _Array(np.ndarray):
+    tostring = np.ndarray.tobytes  # its name until NumPy 2.3
+
+
+def _asarray(*arguments, **settings):
+    return np.asarray(*arguments, **settings).view(_Array)
 
 
 def _check_numpy():

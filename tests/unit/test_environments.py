@@ -1,6 +1,8 @@
 """The conda environments and the two locks hold the same versions."""
 
+import json
 import pathlib
+import re
 import tomllib
 
 import pytest
@@ -31,6 +33,14 @@ def test_conda_brings_a_python_that_suits_and_no_package(environment):
 def test_binder_installs_the_lock():
     text = (ROOT / "binder/postBuild").read_text()
     assert "-m tools.install requirements/cpu.txt" in text
+
+
+def test_dev_container_is_the_public_image_of_a_python_that_suits():
+    text = (ROOT / ".devcontainer/devcontainer.json").read_text()
+    container = json.loads(re.sub("^//.*", "", text, flags=re.MULTILINE))
+    version = container["image"].removeprefix("python:").removesuffix("-bookworm")
+    assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+    assert container["postCreateCommand"].endswith("make env")
 
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu"])

@@ -1,11 +1,13 @@
 """MXNet beside today's NumPy: its modules, its operators, and a NumPy left as it is."""
 
+import ast
 import importlib
 import os
 import pickle
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 from utils import numpy_names
 from mxnet import autograd, nd
 from scipy import special
+
+ROOT = Path(__file__).parents[2]
 
 # The library itself, and a script that builds a package.
 NO_MODULES = "mxnet.libmxnet", "mxnet.onnx.setup"
@@ -37,14 +41,31 @@ def test_the_list_of_modules_is_that_of_mxnet():
     assert len(MODULES) > 150
 
 
-def test_each_name_is_used_by_the_modules_named():
-    """A name that nobody uses would be lent for nothing."""
-    for name, (_, users) in numpy_names.NAMES.items():
-        for user in users:
-            source = importlib.util.find_spec(user).origin
-            with open(source, encoding="utf-8") as file:
-                text = file.read()
-            assert f"np.{name}" in text or f"'{name}'" in text, (name, user)
+def uses(module):
+    """The names that a module of MXNet takes from NumPy, by its source."""
+    with open(importlib.util.find_spec(module).origin, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import)]
+    aliases = {a.asname for n in imports for a in n.names if a.name == "numpy"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in aliases:
+                yield node.attr
+        # Lists of names that are taken by getattr.
+        elif isinstance(node, ast.Constant) and module in BY_GETATTR:
+            yield node.value
+
+
+BY_GETATTR = ("mxnet.numpy_dispatch_protocol",)
+
+
+def test_each_name_has_the_modules_that_use_it():
+    found = {name: set() for name in numpy_names.NAMES}
+    for module in MODULES:
+        for name in uses(module):
+            if name in found:
+                found[name].add(module)
+    assert found == {n: set(users) for n, (_, users) in numpy_names.NAMES.items()}
 
 
 # --- Operators, forward and backward --------------------------------------------------
@@ -273,6 +294,35 @@ def test_what_mxnet_needs_when_it_runs_is_there():
     assert chi_square(np.random.rand, buckets, probabilities, nsamples=1000)
 
 
+def test_numpys_numbers_are_parameters_of_operators():
+    """NumPy 2 writes np.int64(2) in a tuple, where MXNet reads text."""
+    two, three = np.int64(2), np.int32(3)
+    x = nd.zeros(5)
+    x[two] = 1
+    assert x.asnumpy().tolist() == [0, 0, 1, 0, 0]
+    assert nd.zeros((two, three)).shape == (2, 3)
+    assert nd.ones((2, 3)).sum(axis=(np.int64(1),)).shape == (2,)
+    assert nd.ones((2, 3)).reshape((three, two)).shape == (3, 2)
+    assert nd.tile(nd.ones((2, 3)), (two, 1)).shape == (4, 3)
+    assert mx.np.random.normal(0, 1, (two, three)).shape == (2, 3)
+    net = mx.sym.Convolution(mx.sym.var("data"), kernel=(three, 3), num_filter=two)
+    assert net.infer_shape(data=(1, 1, 5, 5))[1] == [(1, 2, 3, 3)]
+    layer = mx.gluon.nn.Dense(three, in_units=two)
+    layer.initialize(mx.init.Orthogonal())
+    rate = {"learning_rate": np.float64(0.1), "wd": np.float32(0.01)}
+    trainer = mx.gluon.Trainer(layer.collect_params(), "sgd", rate)
+    with autograd.record():
+        loss = layer(nd.ones((4, 2))).sum()
+    loss.backward()
+    trainer.step(4)
+
+
+def test_a_record_with_several_labels():
+    header = mx.recordio.IRHeader(0, [1.0, 2.5], 7, 0)
+    found, text = mx.recordio.unpack(mx.recordio.pack(header, b"pixels"))
+    assert (found.label.tolist(), found.id, text) == ([1.0, 2.5], 7, b"pixels")
+
+
 @mx.util.use_np
 def test_financial_functions_say_where_they_went():
     if "npv" not in numpy_names.missing():
@@ -368,12 +418,7 @@ def test_both_builds_are_told_apart(tmp_path):
         folder = tmp_path / f"{build.replace('-', '_')}-1.9.1.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text(f"Name: {build}\nVersion: 1.9.1\n")
-    # The real libcuda.so.1 is not to be asked for.
-    said = import_utils(
-        f"sys.path.insert(0, {str(tmp_path)!r})",
-        "import ctypes",
-        "ctypes.CDLL = lambda name: None",
-    )
+    said = import_utils(f"sys.path.insert(0, {str(tmp_path)!r})")
     assert said == (
         "ImportError: Both builds of MXNet are installed, mxnet==1.9.1 and "
         "mxnet-cu112==1.9.1, and each has overwritten a part of the other. Run "
@@ -385,9 +430,32 @@ def test_both_builds_are_told_apart(tmp_path):
 def test_no_mxnet_asks_which_build():
     said = import_utils(hidden("mxnet"))
     assert said == (
-        "ImportError: No MXNet is installed here. Choose a build: `make env` takes the "
-        "one that fits this machine, and so does `python -m batch_norm_course` where "
-        "the course was installed by pip; batch-norm-course[cpu] and [gpu] name them."
+        "ImportError: No MXNet is installed here. `make env` installs the build that "
+        "fits this machine, and so does `python -m batch_norm_course` where pip "
+        "installed the course. The extras batch-norm-course[cpu] and [gpu] name a "
+        "build, and bring the older NumPy that it asks for."
+    )
+
+
+def test_links_that_an_uninstallation_left_are_no_mxnet(tmp_path):
+    """pip removes what it installed, and not the links to the CUDA libraries."""
+    (tmp_path / "mxnet").mkdir()
+    (tmp_path / "mxnet/libcudnn.so.8").symlink_to("gone")
+    nowhere = "sys.path = [p for p in sys.path if not p.endswith('site-packages')]"
+    code = f"import sys\nimport numpy\n{nowhere}\nimport importlib.util\n"
+    code += f"sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\nimport utils"
+    done = python(code)
+    assert "ImportError: No MXNet is installed here." in done.stderr
+
+
+def test_what_mxnet_imports_and_is_missing_is_named(tmp_path):
+    (tmp_path / "requests.py").write_text(
+        "raise ModuleNotFoundError('No module', name='requests')"
+    )
+    said = import_utils(f"sys.path.insert(0, {str(tmp_path)!r})")
+    assert said == (
+        "ImportError: MXNet imports requests, which is not installed. Run "
+        f"`{sys.executable} -m pip install requests`."
     )
 
 

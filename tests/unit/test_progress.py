@@ -49,8 +49,9 @@ def pip(monkeypatch, tmp_path):
 
 def test_packages_are_counted_as_pip_finds_and_installs_them(pip, monkeypatch):
     pip(
-        "echo Collecting a; echo Collecting b; mkdir a.dist-info; "
-        "echo Installing collected packages: a, b; cat go"
+        "mkdir a.dist-info; cat go & "
+        "printf 'Collecting a\\nCollecting b\\n"  # all at once, as from its cache
+        "Installing collected packages: a, b\\n'; wait"
     )
     out = io.StringIO()
     os.mkfifo("go")
