@@ -111,6 +111,7 @@ try:
 except ImportError:
     pass
 else:
-    InlineBackend.instance(parent=shell).print_figure_kwargs["metadata"] = {
-        "Software": None
-    }
+    # Set, not changed in place: the backend may have read its settings already.
+    backend = InlineBackend.instance(parent=shell)
+    metadata = {"metadata": {"Software": None}}
+    backend.print_figure_kwargs = {**backend.print_figure_kwargs, **metadata}

@@ -32,8 +32,27 @@ def digest(notebook: NotebookNode, cell_id: str) -> str:
     for own, statement in reversed(found):
         if own or _seeds(statement) or _changes(statement, modules) & needed:
             needed |= _needs(statement)
-            kept.append(ast.dump(_without_docstrings(statement)))
+            kept.append(dump(_without_docstrings(statement)))
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
+
+
+def dump(node: object) -> str:
+    """A syntax tree as text that is the same on each Python, unlike `ast.dump`'s.
+
+    It is what `ast.dump` writes on Python 3.11: 3.13 leaves empty lists out, and 3.12
+    has given functions and classes a field for their type parameters.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(map(dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    shown = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        left_out = value is None and getattr(type(node), name, ...) is None
+        if not left_out and (name, value) != ("type_params", []):
+            shown.append(f"{name}={dump(value)}")
+    return f"{type(node).__name__}({', '.join(shown)})"
 
 
 def statements(source: str) -> list[ast.stmt]:

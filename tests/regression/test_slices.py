@@ -115,3 +115,20 @@ def test_changed_by_the_order_of_what_leads_to_it():
 def test_each_cell_has_its_own():
     plots = CELLS | {"plot": "fig = plt.figure()"}
     assert digest("plot", plots) != digest("plot") != digest("train")
+
+
+def test_a_tree_is_the_same_text_on_each_python():
+    """As Python 3.11 writes it, where the stored digests come from."""
+    (function,) = slices.statements("def f(a, *, b=None):\n    return f'{a!r:>5}'")
+    arguments = (
+        "arguments(posonlyargs=[], args=[arg(arg='a')], kwonlyargs=[arg(arg='b')], "
+        "kw_defaults=[Constant(value=None)], defaults=[])"
+    )
+    value = (
+        "JoinedStr(values=[FormattedValue(value=Name(id='a', ctx=Load()), "
+        "conversion=114, format_spec=JoinedStr(values=[Constant(value='>5')]))])"
+    )
+    assert slices.dump(function) == (
+        f"FunctionDef(name='f', args={arguments}, body=[Return(value={value})], "
+        "decorator_list=[])"
+    )
