@@ -22,8 +22,9 @@ PACKAGED = -c 'import platform, sys; \
   sys.exit((sys.platform, platform.machine()) == ("darwin", "arm64"))'
 ifndef PYTHON
 first = $(firstword $(foreach p,$(2),$(shell $(p) $(1) && echo $(p))))
-PYTHON := $(call first,$(TESTED),python3.13 python3.12 python3.11 python3 python)
-PYTHON := $(or $(PYTHON),$(call first,$(SUITS),python3 python python3.15 python3.14))
+found = $(or $(call first,$(TESTED),python3.13 python3.12 python3.11 python3 python),\
+  $(call first,$(SUITS),python3 python python3.15 python3.14))
+PYTHON = $(eval PYTHON := $(found))$(PYTHON)# asked for only where it is needed
 endif
 VERSION = $$("$(or $(PYTHON),python3)" --version 2>&1 || true)
 NEED_PYTHON = "$(PYTHON)" $(SUITS) || { echo "Python 3.11, 3.12 or 3.13 is needed, with \
