@@ -104,9 +104,8 @@ lint: $(READY) ## ruff, over Python files and notebooks
 	@$(PY) -m ruff format --check .
 
 # Two at a time, or one on a single core: most tests wait for another process, a kernel,
-# a build of the book or a browser. In the order of the folders, for the files of `book`
-# and `regression` take longest: begun last, one of them would keep one core waiting.
-SIDE_BY_SIDE = -n logical --maxprocesses 2 --dist loadfile --no-loadscope-reorder
+# a build of the book or a browser.
+SIDE_BY_SIDE = -n logical --maxprocesses 2 --dist loadfile
 NOTEBOOKS_RUN = $(PY) -m regression -q --regression-summary=_build/regression.md \
   --junitxml=_build/regression.xml
 

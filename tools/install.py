@@ -20,8 +20,7 @@ from tools.progress import Count
 
 # The lock holds every package, and MXNet's own limits are older than the rest of it.
 PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-PIP += ["--require-hashes", "--no-deps", "--progress-bar=off"]
-PIP += ["--no-compile", "-r"]  # Python compiles what is imported, a part of it all
+PIP += ["--require-hashes", "--no-deps", "--progress-bar=off", "-r"]
 
 
 def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
