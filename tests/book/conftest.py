@@ -1,5 +1,7 @@
 """The book, built once, strictly and from nothing; a server and a browser for it."""
 
+import fcntl
+import json
 import subprocess
 import sys
 import threading
@@ -31,8 +33,22 @@ class Build:
 
 
 @pytest.fixture(scope="session")
-def book(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("a book")  # with a space, which must not matter
+def book(tmp_path_factory, worker_id):
+    """Built by whichever process needs it first; the others wait for it."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":  # a folder in that of all
+        folder = folder.parent
+    folder /= "a book"  # with a space, which must not matter
+    folder.mkdir(exist_ok=True)
+    done = folder / "build.json"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            done.write_text(json.dumps(build(folder)))
+    return Build(folder / "_build/html", **json.loads(done.read_text()))
+
+
+def build(folder):
     command = ["build", str(ROOT), "--path-output", str(folder), "--all"]
     strict = ["-n", "-W", "--keep-going"]
     ran = subprocess.run(
@@ -41,7 +57,7 @@ def book(tmp_path_factory):
         capture_output=True,
         text=True,
     )
-    return Build(folder / "_build/html", ran.returncode, ran.stdout + ran.stderr)
+    return {"returncode": ran.returncode, "log": ran.stdout + ran.stderr}
 
 
 class Pages(SimpleHTTPRequestHandler):
