@@ -103,9 +103,9 @@ lint: $(READY) ## ruff, over Python files and notebooks
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-# Two at a time, or one on a single core: most tests wait for another process, a kernel,
-# a build of the book or a browser.
-SIDE_BY_SIDE = -n logical --maxprocesses 2 --dist loadfile
+# Three at a time, even on two cores: most tests wait for another process, a kernel, a
+# build of the book or a browser.
+SIDE_BY_SIDE = -n 3 --dist loadfile
 NOTEBOOKS_RUN = $(PY) -m regression -q --regression-summary=_build/regression.md \
   --junitxml=_build/regression.xml
 

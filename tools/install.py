@@ -28,11 +28,11 @@ def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
 
     out: where the counts go, and pip's last lines where it fails.
     """
+    site = Path(sysconfig.get_path("purelib"))
+    before, last, count = _packages(site), collections.deque(maxlen=30), Count(out)
     pip = subprocess.Popen(
         [*PIP, lock], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    site = Path(sysconfig.get_path("purelib"))
-    before, last, count = _packages(site), collections.deque(maxlen=30), Count(out)
     lines = queue.SimpleQueue()
     threading.Thread(target=_read, args=(pip.stdout, lines), daemon=True).start()
     found = total = 0

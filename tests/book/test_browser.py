@@ -61,7 +61,8 @@ def test_every_formula_is_typeset(visits):
 ALIKE = """
     const kinds = new Set()
     for (const piece of document.querySelectorAll(".highlight span")) {
-        const kind = piece.closest("[class^=highlight-]").className + piece.className
+        const block = piece.closest(".highlight").parentElement
+        const kind = block.className + piece.className
         piece.classList.toggle("alike", kinds.has(kind))
         kinds.add(kind)
     }

@@ -7,24 +7,30 @@ its copy.
 
 import collections
 import copy
-import fnmatch
 import json
-import os
 import re
-import subprocess
-import sys
-import xml.etree.ElementTree as ET
-from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 
-from regression import plugin, project, record, refresh, run, slices, spread
+from regression import project, record, refresh, spread
+from tests.support.runs import (
+    FOREVER,
+    PATIENCE,
+    PROFILES,
+    WATCHER,
+    in_cell,
+    metadata,
+    more,
+    no_edit,
+    printing,
+    regression_run,
+    source,
+    stored,
+    tag,
+    write,
+)
 
-ROOT = Path(__file__).parents[2]
-# Seconds: a run that waits for this much longer one fails itself.
-PATIENCE, FOREVER = 900, 100_000
 TIMEOUT = 6  # seconds a cell, of those that hang
 
 CELLS = {
@@ -79,8 +85,8 @@ def good(tmp_path_factory):
     """The notebook without a fault: (notebook, short outputs by cell), refreshed."""
     path = tmp_path_factory.mktemp("good") / "good.ipynb"
     cells = []
-    for name, source in CELLS.items():
-        lines = source.strip("\n").split("\n")
+    for name, code in CELLS.items():
+        lines = code.strip("\n").split("\n")
         indent = len(lines[0]) - len(lines[0].lstrip())
         cell = nbformat.v4.new_code_cell("\n".join(s[indent:] for s in lines).strip())
         cell.id = name
@@ -133,138 +139,12 @@ def test_copies_that_a_build_makes_are_not_run(tmp_path):
     assert run.code == 0 and "1 passed" in run.output
 
 
-# A project's watch, for which anything that a notebook appends is a training.
-WATCHER = """
-import json
-found, device = [], "cpu(0)"
-def start():
-    pass
-def take():
-    where = {"name": device, "hardware": "a test"}
-    noted = json.dumps({"trainings": found, "results": {}, "device": where})
-    found.clear()
-    return noted
-"""
-PROFILES = """
-[tool.regression]
-stand-in = "BN_STANDIN"
-short = { BN_PROFILE = "short" }
-"""
-PYTEST = "-m pytest -p regression.plugin --nbval --nbval-current-env".split()
-Run = collections.namedtuple("Run", "code output faults folder")
-
-
-def regression_run(folder, *options, program=PYTEST, **environment):
-    """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
-    switches = (
-        "BN_PROFILE",
-        "BN_STANDIN",
-        "OMP_NUM_THREADS",
-        "PYTEST_XDIST_WORKER_COUNT",
-    )
-    env = {name: value for name, value in os.environ.items() if name not in switches}
-    settings = folder / "pyproject.toml"
-    if not settings.exists():
-        settings.write_text(PROFILES)
-    done = subprocess.run(
-        [sys.executable, *program, "--rootdir=.", "--junitxml=junit.xml"]
-        + ["--color=no", f"--nbval-cell-timeout={FOREVER}"]
-        + ["--regression-summary=summary.md", *options, "."],
-        cwd=folder,
-        env={**env, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    faults = {}
-    for case in ET.parse(folder / "junit.xml").iter("testcase"):
-        for failure in (*case.iter("failure"), *case.iter("error")):
-            cell = re.search(r"\((.*)\)", case.get("name"))[1]
-            faults[Path(case.get("classname")).stem, cell] = failure.text
-    return Run(done.returncode, done.stdout + done.stderr, faults, folder)
-
-
-def write(folder, name, notebook, short=None, trainings=None):
-    """Write a notebook and its record, as if refresh had given what the notebook has.
-
-    So that an edit of what is stored tests the comparison, not the record's digests.
-    """
-    path = folder / f"{name}.ipynb"
-    nbformat.write(notebook, path)
-    text = record.text_of(notebook, short or {}, trainings or {})
-    record.path_of(path).write_text(text, encoding="utf-8")
-
-
-def printing(*cells):
-    """A small notebook as if it had run: cells of (name, code, what it printed)."""
-    made = [
-        nbformat.v4.new_code_cell(code, id=name, execution_count=n)
-        for n, (name, code, _) in enumerate(cells, 1)
-    ]
-    for cell, (_, _, text) in zip(made, cells, strict=True):
-        if text:
-            output = nbformat.v4.new_output("stream", name="stdout", text=text)
-            cell.outputs = [output]
-    return nbformat.v4.new_notebook(cells=made)
-
-
-def in_cell(notebook, name):
-    return next(cell for cell in notebook.cells if cell.id == name)
-
-
-def stored(cell, old, new):
-    """An edit of what is stored for a cell."""
-
-    def edit(notebook):
-        outputs = in_cell(notebook, cell).outputs
-        for output in outputs:
-            if "text" in output:
-                output.text = output.text.replace(old, new)
-            elif "figure" in output.metadata:
-                lines = output.metadata.figure
-                output.metadata.figure = [line.replace(old, new) for line in lines]
-            else:
-                plain = output.data["text/plain"]
-                output.data["text/plain"] = plain.replace(old, new)
-
-    return edit
-
-
-def source(cell, old, new):
-    """An edit of a cell's code."""
-
-    def edit(notebook):
-        found = in_cell(notebook, cell)
-        assert old in found.source
-        found.source = found.source.replace(old, new)
-
-    return edit
-
-
-def tag(cell, name):
-    return lambda notebook: in_cell(notebook, cell).metadata.update(tags=[name])
-
-
-def metadata(cell, **settings):
-    def edit(notebook):
-        in_cell(notebook, cell).metadata.regression = settings
-
-    return edit
-
-
 def clear(notebook):
     in_cell(notebook, "array").update(outputs=[], execution_count=None)
 
 
 def swap(notebook):
     notebook.cells[2].execution_count, notebook.cells[3].execution_count = 4, 3
-
-
-def more(cell, code):
-    def edit(notebook):
-        in_cell(notebook, cell).source += f"\n{code}"
-
-    return edit
 
 
 # name: (edit, the cell that has to be red, what its message has to say)
@@ -519,10 +399,6 @@ EDITED = "Its stored outputs are not those that a refresh wrote: somebody edited
 OTHER_CODE = f"Its code is not the code that gave the stored outputs. {record.AGAIN}"
 
 
-def no_edit(notebook):
-    pass
-
-
 def edit_both(notebook):
     stored("last", "done", "Done")(notebook)
     source("last", "done", "Done")(notebook)
@@ -710,216 +586,3 @@ def test_stand_in_leaves_out_what_depends_on_the_data(good, tmp_path):
     for cell in "3 (train)", "4 (accuracy)", "7 (sum)":
         left_out = f"left out: other_data.ipynb, cell {cell}: depends on the data, and"
         assert left_out in run.output
-
-
-@pytest.mark.parametrize(
-    "cores, devices, workers",
-    # A container may have the device file of its fourth GPU only.
-    [(4, [], 2), (2, [], 2), (1, [], 0), (4, ["/dev/nvidia3"], 0)],
-)
-def test_one_process_a_core_and_one_alone_on_a_gpu(
-    tmp_path, monkeypatch, cores, devices, workers
-):
-    for name in "a.ipynb", "b.ipynb":
-        (tmp_path / name).touch()
-    monkeypatch.setattr(run, "cores", lambda: cores)
-    monkeypatch.setattr("glob.glob", lambda p: fnmatch.filter(devices, p))
-    config = SimpleNamespace(args=[str(tmp_path)])
-    assert plugin.pytest_xdist_auto_num_workers(config) == workers
-
-
-def test_cores_where_the_system_does_not_tell_which_may_be_used(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert run.cores() == 8
-
-
-def test_processes_share_the_threads(tmp_path):
-    code = "import os\nprint(os.environ.get('OMP_NUM_THREADS'))"
-    for names, threads in ("a", None), ("ab", run.cores() // 2 or None):
-        for name in names:
-            write(tmp_path, name, printing(("threads", code, f"{threads}\n")))
-        done = regression_run(tmp_path, "-n", "auto", "--dist", "loadfile")
-        assert done.code == 0, done.output
-
-
-def ratio(name, first, second):
-    """A notebook that prints one ratio in its first run, and another one later."""
-    count = (
-        "from pathlib import Path\n"
-        f"path = Path('{name}.runs')\n"
-        "runs = int(path.read_text()) + 1 if path.exists() else 1\n"
-        "path.write_text(str(runs));"
-    )
-    compare_it = f"print('takes', {first} if runs == 1 else {second}, 'times')"
-    cells = ("count", count, ""), ("ratio", compare_it, "takes 1.0 times\n")
-    notebook = printing(*cells, ("last", "print('done')", "done\n"))
-    metadata("ratio", timing=True, factor=2, why="other work")(notebook)
-    return notebook
-
-
-def run_with_second_chance(folder, **notebooks):
-    """(what `python -m regression` said, how often each notebook ran)."""
-    for name, notebook in notebooks.items():
-        write(folder, name, notebook)
-    run = regression_run(folder, program=["-m", "regression"])
-    return run, {name: int((folder / f"{name}.runs").read_text()) for name in notebooks}
-
-
-def test_a_ratio_that_is_right_in_its_second_run_is_green(tmp_path):
-    notebooks = {"off": ratio("off", 9.0, 1.0), "good": ratio("good", 1.0, 1.0)}
-    run, runs = run_with_second_chance(tmp_path, **notebooks)
-    assert run.code == 0 and runs == {"off": 2, "good": 1}, run.output
-    assert list(run.faults) == [("off", "ratio")]  # of the first run
-    words = "Only ratios of durations were off; again, alone: off.ipynb."
-    assert words in run.output
-
-
-def test_a_ratio_that_is_off_twice_is_red(tmp_path):
-    run, runs = run_with_second_chance(tmp_path, off=ratio("off", 9.0, 9.0))
-    assert run.code == 1 and runs == {"off": 2}
-    assert run.output.count("1.0 became 9.0, off by 8, 1 is allowed") >= 2
-
-
-def test_a_ratio_gets_no_second_chance_where_another_notebook_is_off(tmp_path):
-    other = ratio("other", 1.0, 1.0)
-    stored("last", "done", "Done")(other)
-    off = ratio("off", 9.0, 1.0)
-    run, runs = run_with_second_chance(tmp_path, off=off, other=other)
-    assert run.code == 1 and runs == {"off": 1, "other": 1}
-    assert "again, alone" not in run.output
-
-
-# name: (edit of a notebook with a ratio that is off, the cells that only a ratio makes
-# red, the other red ones)
-BESIDE_RATIOS = {
-    "nothing": (no_edit, {"ratio"}, set()),
-    "another cell": (stored("last", "done", "Done"), {"ratio"}, {"last"}),
-    "an exception": (more("ratio", "1 / 0"), set(), {"ratio"}),
-    "no duration": (metadata("ratio", factor=2, why="other"), set(), {"ratio"}),
-    "no reason": (metadata("ratio", timing=True, factor=2), set(), {"ratio"}),
-}
-
-
-@pytest.fixture(scope="module")
-def spoiled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spoiled")
-    for name, (edit, _, _) in BESIDE_RATIOS.items():
-        notebook = ratio(name, 9.0, 9.0)
-        edit(notebook)
-        write(folder, name, notebook)
-    return regression_run(folder)
-
-
-@pytest.mark.parametrize("name", BESIDE_RATIOS)
-def test_what_is_off_beside_a_ratio_is_told_apart(spoiled, name):
-    _, ratios, others = BESIDE_RATIOS[name]
-    red = {
-        cell: "A ratio of durations, which other work can spoil" in text
-        for (notebook, cell), text in spoiled.faults.items()
-        if notebook == name
-    }
-    assert red == dict.fromkeys(ratios, True) | dict.fromkeys(others, False)
-
-
-NOTE = {
-    "batches": ["00c0ffee"],
-    "steps": 2,
-    "losses": [2.0, 1.5],
-    "late loss": 1.5,
-    "test loss": 1.2,
-    "test error": 0.3,
-    "test pictures": 1000,
-}
-SPREAD = {
-    "runs": 21,
-    "alike": 21,
-    "printed": 0.01,
-    "trainings": [
-        {
-            "beginning": {"step 2, loss": 0.01},
-            "outcome": {"late loss": [1.5 + n / 100 for n in range(21)]},
-        }
-    ],
-}
-# name: (notes of the new run, what it prints, whether spread was measured, and for
-# this code, what its message has to say)
-TRAININGS = {
-    "same": ([NOTE], 1.5, None, []),
-    "first_loss": (
-        [NOTE | {"losses": [2.0001, 1.5]}],
-        1.5,
-        None,
-        ["training 1, step 1, loss: 2 became 2.0001, off by 5e-05 of it"],
-    ),
-    "second_training": (
-        [NOTE, NOTE],
-        1.5,
-        None,
-        [f"1 trainings are stored for this cell, but there were 2. {record.AGAIN}"],
-    ),
-    "no_training": (
-        [],
-        1.5,
-        None,
-        [f"1 trainings are stored for this cell, but there were 0. {record.AGAIN}"],
-    ),
-    "number": ([NOTE], 1.51, None, ["loss 1.51", "1.50 became 1.51, off by 0.01"]),
-    "within_its_spread": (
-        [NOTE | {"losses": [2.0, 1.51], "late loss": 1.6}],
-        1.51,
-        "here",
-        [],
-    ),
-    "beyond_its_spread": (
-        [NOTE | {"losses": [2.0, 2.5], "late loss": 3.0}],
-        2.5,
-        "here",
-        [
-            "training 1, step 2, loss: 1.5 became 2.5, off by ",
-            "training 1, late loss: 1.5 became 3, off by ",
-            "1.50 became 2.50, off by 1",
-        ],
-    ),
-    "stale_spread": (
-        [NOTE],
-        1.5,
-        "elsewhere",
-        ["was measured for other code. Run python -m regression.spread"],
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory):
-    """A notebook of one training, in a project whose watch notes it."""
-    folder = tmp_path_factory.mktemp("watched")
-    (folder / "pyproject.toml").write_text('[tool.regression]\nwatch = "watcher"\n')
-    (folder / "watcher.py").write_text(WATCHER)
-    for name, (notes, loss, measured, _) in TRAININGS.items():
-        train = f"import watcher\nwatcher.found += {notes!r}\nprint('loss {loss:.2f}')"
-        cells = ("train", train, "loss 1.50\n"), ("last", "print('done')", "done\n")
-        notebook = printing(*cells)
-        metadata("train", trained=True)(notebook)
-        notes = {"full": {"train": [NOTE]}, "short": {"train": []}}
-        write(folder, name, notebook, trainings=notes)
-        if measured:
-            code = slices.digest(notebook, "train") if measured == "here" else measured
-            content = {"train": {"code": code} | SPREAD}
-            path = spread.path_of(folder / f"{name}.ipynb")
-            path.write_text(json.dumps({"short": content, "full": content}))
-    return regression_run(folder)
-
-
-@pytest.mark.parametrize("name", TRAININGS)
-def test_trainings_are_compared_by_what_the_watch_notes(watched, name):
-    words = TRAININGS[name][-1]
-    red = {cell for notebook, cell in watched.faults if notebook == name}
-    assert red == ({"train"} if words else set())
-    for word in words:
-        assert word in watched.faults[name, "train"]
-
-
-def test_a_share_of_the_spread_is_a_share_of_the_tolerance(watched):
-    row = re.search(r"^within_its_spread.ipynb .* (\d+)%$", watched.output, re.M)
-    assert row[0].split()[3:8] == ["1", "1", "0", "0", "0"] and 0 < int(row[1]) < 100
