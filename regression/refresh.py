@@ -14,6 +14,7 @@ import ast
 import collections
 import copy
 import datetime
+import logging
 import operator
 import os
 import signal
@@ -47,6 +48,8 @@ def main() -> None:
             failed.append(str(path))
             print(f"{path}: nothing is written.\n{error}")
         except KeyboardInterrupt:
+            # The cell that it waited for failed with its kernel, and nobody asks why.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             sys.exit(f"{path}: interrupted, nothing is written.")
         else:
             print(f"{path}: refreshed, {seconds:.0f} s.")
