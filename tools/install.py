@@ -9,9 +9,11 @@ it fails.
 
 import collections
 import queue
+import re
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import typing
 from pathlib import Path
@@ -23,56 +25,84 @@ PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 PIP += ["--require-hashes", "--no-deps", "--progress-bar=off", "-r"]
 
 
+PARTS = 2  # pips at a time; each one unpacks, and compiles, with one core
+
+
 def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
     """Install the packages of the file `lock`; returns pip's exit status.
 
     out: where the counts go, and pip's last lines where it fails.
     """
     site = Path(sysconfig.get_path("purelib"))
-    before, last, count = _packages(site), collections.deque(maxlen=30), Count(out)
-    pip = subprocess.Popen(
-        [*PIP, lock], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    before, count, lines = _packages(site), Count(out), queue.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        pips = [_start(part, lines) for part in parts(Path(lock), Path(folder))]
+        last = {pip: collections.deque(maxlen=30) for pip in pips}
+        try:
+            _follow(lines, last, count, lambda: _packages(site) - before)
+            failed = [pip for pip in pips if pip.wait()]
+        finally:
+            for pip in pips:
+                pip.kill()
+                pip.wait()
+            count.end()
+    if not failed:
+        return 0
+    out.writelines(last[failed[0]])
+    out.write(
+        f"pip could not install {lock}; its last lines are above. Give the same "
+        "command again, once the package index can be reached or what pip names is "
+        "mended: it begins anew.\n"
     )
-    lines = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(pip.stdout, lines), daemon=True).start()
-    found = total = 0
-    try:
-        while True:
-            try:
-                line = lines.get(timeout=1)
-            except queue.Empty:
-                # While it installs, pip says nothing; what lies there already tells.
-                if total:
-                    done = _packages(site) - before
-                    count.say(done, f"of {total} packages installed")
-                continue
-            if line is None:
-                break
-            last.append(line)
-            if line.startswith("Collecting "):
-                found += 1
-                count.say(found, "packages found")
-            elif line.startswith("Installing collected packages: "):
-                total = line.count(",") + 1
-        status = pip.wait()
-    finally:
-        pip.kill()
-        pip.wait()
-        count.end()
-    if status:
-        out.writelines(last)
-        out.write(
-            f"pip could not install {lock}; its last lines are above. Give the same "
-            "command again, once the package index can be reached or what pip names is "
-            "mended: it begins anew.\n"
-        )
-    return status
+    return failed[0].returncode
 
 
-def _read(stream, lines):
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
+def parts(lock: Path, folder: Path) -> list[Path]:
+    """Write the lock's packages, dealt out in turn, to PARTS files; none is empty."""
+    # A package begins where a line does; its hashes are indented.
+    head, *packages = re.split(r"^(?=\w)", lock.read_text("utf-8"), flags=re.MULTILINE)
+    paths = []
+    for number in range(min(PARTS, len(packages))):
+        paths.append(folder / f"{lock.stem}-{number + 1}-of-{PARTS}.txt")
+        paths[-1].write_text(head + "".join(packages[number::PARTS]), "utf-8")
+    return paths
+
+
+def _start(part, lines):
+    pip = subprocess.Popen(
+        [*PIP, part], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    threading.Thread(target=_read, args=(pip, lines), daemon=True).start()
+    return pip
+
+
+def _read(pip, lines):
+    for line in pip.stdout:
+        lines.put((pip, line))
+    lines.put((pip, None))
+
+
+def _follow(lines, last, count, installed):
+    """Count what the pips in `last` say, and keep their last lines, until all end."""
+    found, totals, running = 0, {}, set(last)
+    while running:
+        try:
+            pip, line = lines.get(timeout=1)
+        except queue.Empty:
+            # While they install, they say nothing; what lies there already tells.
+            if totals.keys() == set(last):
+                what = f"of {sum(totals.values())} packages installed"
+                count.say(installed(), what)
+            continue
+        if line is None:
+            running.remove(pip)
+            continue
+        last[pip].append(line)
+        if line.startswith("Collecting "):
+            found += 1
+            count.say(found, "packages found")
+        elif line.startswith("Installing collected packages: "):
+            totals[pip] = line.count(",") + 1
 
 
 def _packages(site):

@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,7 @@ def pip(monkeypatch, tmp_path):
     """`pip(script)` lets a shell script be pip; packages land in a folder."""
     monkeypatch.setattr(install.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cpu.txt").write_text("# by a compiler\na==1 \\\n    --hash=sha256:0\n")
 
     def be(script):
         monkeypatch.setattr(install, "PIP", ["sh", "-c", script])
@@ -68,13 +71,29 @@ def test_packages_are_counted_as_pip_finds_and_installs_them(pip, monkeypatch):
     assert out.getvalue().splitlines() == lines
 
 
+def test_two_pips_share_the_packages(pip, tmp_path):
+    names = "abcde"
+    lock = "".join(f"{name}==1 \\\n    --hash=sha256:{name}\n" for name in names)
+    (tmp_path / "cpu.txt").write_text(f"# by a compiler\n{lock}")
+    os.mkfifo("both")  # the first waits for the second, which has to come meanwhile
+    pip(
+        'cat "$0" >> all; '
+        "if mkdir first; then timeout 60 cat both; else echo > both; fi"
+    )
+    out = io.StringIO()
+    assert install.install("cpu.txt", out) == 0
+    assert sorted(re.findall("^.*==", Path("all").read_text(), re.M)) == [
+        f"{name}==" for name in names
+    ]
+
+
 def test_a_failing_pip_is_quoted_and_says_what_to_do(pip):
     pip("echo 'ERROR: No matching distribution found for a==1' >&2; exit 1")
     out = io.StringIO()
-    assert install.install("requirements/cpu.txt", out) == 1
+    assert install.install("cpu.txt", out) == 1
     assert out.getvalue() == (
         "ERROR: No matching distribution found for a==1\n"
-        "pip could not install requirements/cpu.txt; its last lines are above. Give "
+        "pip could not install cpu.txt; its last lines are above. Give "
         "the same command again, once the package index can be reached or what pip "
         "names is mended: it begins anew.\n"
     )
