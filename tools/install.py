@@ -23,9 +23,7 @@ from tools.progress import Count
 # The lock holds every package, and MXNet's own limits are older than the rest of it.
 PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
 PIP += ["--require-hashes", "--no-deps", "--progress-bar=off", "-r"]
-
-
-PARTS = 2  # pips at a time; each one unpacks, and compiles, with one core
+PARTS = 2  # pips at a time, each of which unpacks and compiles with one core
 
 
 def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
