@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import utils  # noqa: F401, as without it MXNet can't be imported with NumPy 2
 from mxnet import nd
 
 from benchmarks import networks, settings
@@ -24,12 +25,7 @@ def measure():
     """One row a process: MiB at its peak above the start, faults and ms a step."""
     return [
         json.loads(
-            subprocess.run(
-                [sys.executable, "-m", __name__, title, name, mode],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
+            subprocess.check_output([sys.executable, "-m", __name__, title, name, mode])
         )
         for title in TITLES
         for name in (*CONTENDERS, *["PyTorch"] * settings.TORCH)

@@ -1,6 +1,9 @@
 """The benchmarks' pieces, on shapes so small that the times mean nothing."""
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -170,6 +173,13 @@ def imports(path):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         if isinstance(node, ast.ImportFrom):
             yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("mode", ["keep", "default"])
+def test_memory_is_measured_in_a_process_of_its_own(mode):
+    run = [sys.executable, "-m", "benchmarks.memory", "BN-LeNet", "Gluon", mode]
+    row = json.loads(subprocess.check_output(run))
+    assert row["malloc"] == mode and row["peak MiB"] > 1 and row["ms/step"] > 0
 
 
 def test_benchmarks_need_none_of_what_proves_the_course():
