@@ -33,36 +33,43 @@ def install(lock: str, out: typing.TextIO = sys.stderr) -> int:
     """
     site = Path(sysconfig.get_path("purelib"))
     before, count, lines = _packages(site), Count(out), queue.SimpleQueue()
+    last = {}  # of each pip, what it said last
     with tempfile.TemporaryDirectory() as folder:
-        pips = [_start(part, lines) for part in parts(Path(lock), Path(folder))]
-        last = {pip: collections.deque(maxlen=30) for pip in pips}
         try:
-            _follow(lines, last, count, lambda: _packages(site) - before)
-            failed = [pip for pip in pips if pip.wait()]
+            for part in parts(Path(lock), Path(folder)):
+                last[_start(part, lines)] = collections.deque(maxlen=30)
+            failed = _follow(lines, last, count, lambda: _packages(site) - before)
         finally:
-            for pip in pips:
+            for pip in last:
                 pip.kill()
                 pip.wait()
             count.end()
     if not failed:
         return 0
-    out.writelines(last[failed[0]])
+    out.writelines(last[failed])
     out.write(
         f"pip could not install {lock}; its last lines are above. Give the same "
         "command again, once the package index can be reached or what pip names is "
         "mended: it begins anew.\n"
     )
-    return failed[0].returncode
+    return failed.returncode
 
 
 def parts(lock: Path, folder: Path) -> list[Path]:
-    """Write the lock's packages, dealt out in turn, to PARTS files; none is empty."""
+    """Write the lock's packages, dealt out in turn, to PARTS files; none is empty.
+
+    A family stays together, as its packages may bring the same file, which two pips
+    would write at once: NVIDIA's all have an nvidia/__init__.py.
+    """
     # A package begins where a line does; its hashes are indented.
     head, *packages = re.split(r"^(?=\w)", lock.read_text("utf-8"), flags=re.MULTILINE)
+    families = collections.defaultdict(str)
+    for package in packages:
+        families[re.match("[a-z0-9]+", package)[0]] += package
     paths = []
-    for number in range(min(PARTS, len(packages))):
+    for number in range(min(PARTS, len(families))):
         paths.append(folder / f"{lock.stem}-{number + 1}-of-{PARTS}.txt")
-        paths[-1].write_text(head + "".join(packages[number::PARTS]), "utf-8")
+        paths[-1].write_text(head + "".join([*families.values()][number::PARTS]))
     return paths
 
 
@@ -81,7 +88,10 @@ def _read(pip, lines):
 
 
 def _follow(lines, last, count, installed):
-    """Count what the pips in `last` say, and keep their last lines, until all end."""
+    """Count what the pips in `last` say, and keep their last lines, until all end.
+
+    Returns the first one that fails, at once, or None.
+    """
     found, totals, running = 0, {}, set(last)
     while running:
         try:
@@ -93,6 +103,8 @@ def _follow(lines, last, count, installed):
                 count.say(installed(), what)
             continue
         if line is None:
+            if pip.wait():
+                return pip
             running.remove(pip)
             continue
         last[pip].append(line)

@@ -72,7 +72,7 @@ def test_packages_are_counted_as_pip_finds_and_installs_them(pip, monkeypatch):
 
 
 def test_two_pips_share_the_packages(pip, tmp_path):
-    names = "abcde"
+    names = ["a", "b-one", "b-two", "c", "d"]
     lock = "".join(f"{name}==1 \\\n    --hash=sha256:{name}\n" for name in names)
     (tmp_path / "cpu.txt").write_text(f"# by a compiler\n{lock}")
     os.mkfifo("both")  # the first waits for the second, which has to come meanwhile
@@ -85,6 +85,24 @@ def test_two_pips_share_the_packages(pip, tmp_path):
     assert sorted(re.findall("^.*==", Path("all").read_text(), re.M)) == [
         f"{name}==" for name in names
     ]
+
+
+def test_packages_that_may_share_a_file_go_to_the_same_pip(tmp_path):
+    lock = Path(__file__).parents[2] / "requirements/gpu.txt"
+    paths = install.parts(lock, tmp_path)
+    found = [set(re.findall("^nvidia-[^=]+", p.read_text(), re.M)) for p in paths]
+    assert sorted(map(len, found)) == [0, 10]
+
+
+def test_the_other_pip_is_ended_where_one_fails(pip, tmp_path):
+    (tmp_path / "cpu.txt").write_text("a==1\nb==1\n")
+    # Counting takes seconds, and leaves no other process behind where it is ended.
+    count = "i=0; while [ $i -lt 5000000 ]; do i=$((i + 1)); done"
+    pip(f"if mkdir first; then echo 'ERROR: no a'; exit 1; fi; {count}; touch late")
+    out = io.StringIO()
+    assert install.install("cpu.txt", out) == 1
+    assert out.getvalue().startswith("ERROR: no a\npip could not install cpu.txt;")
+    assert not Path("late").exists()
 
 
 def test_a_failing_pip_is_quoted_and_says_what_to_do(pip):
