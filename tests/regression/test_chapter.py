@@ -81,15 +81,16 @@ def chapter(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def differing(chapter):
-    """For each mistake, and for none (""), the cells whose outputs differ.
+    """For each mistake, the cells whose outputs differ; and for none, first and last.
 
     One kernel runs them all, one after the other: its start takes longer than a run.
     """
     good = nbformat.read(chapter, as_version=4)
     code = [cell for cell in good.cells if cell.cell_type == "code"]
     runs = {}
-    for number, name in enumerate(["", *MISTAKES]):
-        where, old, new, _ = MISTAKES.get(name, ("", "", "", set()))
+    none = None, "", "", set()
+    changes = {"none": none} | MISTAKES | {"none afterwards": none}
+    for number, (name, (where, old, new, _)) in enumerate(changes.items()):
         runs[name] = copy.deepcopy(code)
         for cell in runs[name]:
             if cell.id == where:
@@ -120,7 +121,12 @@ def test_mistake_is_red(differing, name):
 
 
 def test_right_chapter_is_green(differing):
-    assert differing[""] == set()
+    assert differing["none"] == set()
+
+
+def test_no_mistake_outlives_its_run(differing):
+    # The first cell names the device once per kernel.
+    assert differing["none afterwards"] == {"imports"}
 
 
 # Three of them: `make test-portable` takes all.
