@@ -107,9 +107,10 @@ def refresh(folder, **environment):
         try:
             refresh_module.main()
         except SystemExit as end:
-            status = 1
+            # As Python does: a text goes to stderr, and the status is 1.
+            status = end.code if isinstance(end.code, int | None) else 1
             print(end)
-    return status, output.getvalue()
+    return status or 0, output.getvalue()
 
 
 COMMAND = [sys.executable, "-m", "regression.refresh", "chapter.ipynb"]
