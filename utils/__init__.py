@@ -1,10 +1,11 @@
 """Shared code of the course: data, devices, metrics, training, plotting."""
 
-from utils import cuda, memory, numpy_names, variation
+from utils import cuda, memory, numpy_names, threads, variation
 
 numpy_names.check_installed()
 cuda.prepare_import()  # before anything here imports mxnet
-numpy_names.import_mxnet()
+with threads.chosen():
+    numpy_names.import_mxnet()
 memory.keep_freed_memory()
 if variation.seed():
     variation.shift_seeds()
