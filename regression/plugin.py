@@ -171,12 +171,13 @@ class Notebook(plugin.IPyNbFile):
 
     stopped: why the cells that are left are not run; empty as long as they are.
     broken: why no cell can be run, which its first cell says.
+    lacks: what this machine lacks for it, so that no cell is run.
     record: what is stored beside the notebook, `record.py`.
     spread: what was measured of its trainings, from a cell's id, `spread.py`.
     on_gpu: whether the cells so far computed on a GPU, as the project's watch says.
     """
 
-    stopped = broken = ""
+    stopped = broken = lacks = ""
     on_gpu = False
 
     def collect(self):
@@ -198,6 +199,7 @@ class Notebook(plugin.IPyNbFile):
             os.environ["PYTEST_CURRENT_TEST"] = current
         self.project = project.read(self.config.rootpath)
         self.profile = self.project.profile(os.environ)
+        self.lacks = self.project.lacks(self.path.name)
         try:
             self.kernel.reply(kernels.setup(self.project))
             self.record = record.read(self.path)
@@ -240,6 +242,8 @@ class Cell(plugin.IPyNbCell):
         if self.parent.stopped:
             self.facts.update(outcome="not run", reason=self.parent.stopped)
             pytest.skip(self.parent.stopped)
+        if self.parent.lacks:
+            self.stop_for_want_of(self.parent.lacks)
         if "id" not in self.cell:
             raise Failure(NO_ID)
         if self.parent.broken:
@@ -270,6 +274,13 @@ class Cell(plugin.IPyNbCell):
             raise Failure("\n".join(found))
         self.user_properties.append(("outcome", self.facts["outcome"]))
         self.user_properties.append(("share of tolerance", self.facts["share"]))
+
+    def stop_for_want_of(self, what: str) -> None:
+        """Leave the cell out, and say why; with CI=true that is a failure."""
+        if os.environ.get("CI") == "true":
+            raise Failure(f"{what}\nWith CI=true this fails, and is not left out.")
+        self.facts.update(outcome="left out", reason=what.splitlines()[-1])
+        pytest.skip(what)
 
     def stored_faults(self) -> Iterator[str]:
         """Yield what is wrong with the stored cell, before it is run."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 import sys
 import tomllib
 import typing
@@ -26,6 +27,7 @@ class Project:
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     short: dict[str, str] = dataclasses.field(default_factory=dict)
     processors: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    needs: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def profile(self, environment: Mapping[str, str]) -> str:
         """The profile of a run with these environment variables, "short" or "full"."""
@@ -36,6 +38,14 @@ class Project:
     def profiles(self) -> dict[str, dict[str, str]]:
         """From a profile's name, the variables that a run in it has set."""
         return ({"short": self.short} if self.short else {}) | {"full": {}}
+
+    def lacks(self, notebook: str) -> str:
+        """What a notebook needs and this machine lacks, in a sentence; mostly empty."""
+        if notebook not in self.needs:
+            return ""
+        command = [sys.executable, *self.needs[notebook]]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
+        return (done.stdout + done.stderr).strip() if done.returncode else ""
 
     def paths(self) -> list[Path]:
         """The paths of all notebooks, relative to where the program runs."""
