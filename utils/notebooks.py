@@ -11,15 +11,16 @@ CHAPTERS = _INSIDE if _INSIDE.is_dir() else _BESIDE
 
 
 def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
-    """The functions and classes that a chapter's notebook defines.
+    """The functions, classes and texts that a chapter's notebook defines.
 
     chapter: a notebook's name without `.ipynb`, such as "batch-norm-scratch".
     Runs only the imports, the function and the class definitions at the top
-    level of its code cells, no training, no magic (`%time f()`) and no command
-    (`!ls`). A cell that is all magic (`%%time`) adds nothing. Where a name is
-    defined twice, the later definition wins. Returns an object with one
-    attribute a name. Raises FileNotFoundError where there is no such chapter, and
-    ValueError where a code cell is not Python.
+    level of its code cells, and what gives a text to a name (`CODE = "..."`, or a
+    sum of such names); no training, no magic (`%time f()`) and no command (`!ls`).
+    A cell that is all magic (`%%time`) adds nothing. Where a name is defined twice,
+    the later definition wins. Returns an object with one attribute per name. Raises
+    FileNotFoundError where there is no such chapter, and ValueError where a code
+    cell is not Python.
     """
     path = Path(folder) / f"{chapter}.ipynb"
     if not path.is_file():
@@ -29,7 +30,7 @@ def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
             f"in {Path(folder).name}/; the chapters are: {found or 'none'}."
         )
     wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    names = {"__name__": path.stem}
+    names, texts = {"__name__": path.stem}, set()
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     for number, cell in enumerate(cells, 1):
         if cell["cell_type"] == "code":
@@ -43,9 +44,32 @@ def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
                     f"of {path.name} is none ({line}{getattr(error, 'msg', error)}); "
                     "correct that cell, or make it a Markdown cell."
                 ) from None
-            tree.body = [node for node in tree.body if isinstance(node, wanted)]
+            tree.body = [
+                node
+                for node in tree.body
+                if isinstance(node, wanted) or _gives_text(node, texts)
+            ]
             exec(compile(tree, f"{path.name}:{place}", "exec"), names)
     return SimpleNamespace(**names)
+
+
+def _gives_text(node, texts):
+    """Whether it assigns a text, made of those in `texts`; adds its name to them."""
+    if not isinstance(node, ast.Assign) or not _is_text(node.value, texts):
+        return False
+    texts.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return True
+
+
+def _is_text(value, texts):
+    match value:
+        case ast.Constant(value=str()):
+            return True
+        case ast.Name(id=name):
+            return name in texts
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _is_text(left, texts) and _is_text(right, texts)
+    return False
 
 
 def _parse(source):

@@ -59,7 +59,7 @@ def test_wheel_holds_the_course_and_nothing_else(wheel):
     top = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert top == {"utils", "batch_norm_course.py"}
     kinds = {Path(name).suffix for name in names if "/chapters/" in name}
-    assert kinds == {".ipynb", ".json"}
+    assert kinds == {".ipynb", ".json", ".toml"}
     assert not [name for name in names if name.endswith(".record.json")]
 
 
