@@ -38,7 +38,7 @@ course is tested on. It is tried; if it fails, install Python 3.13." >&2
 
 .PHONY: help env env-gpu book serve lab pdf test test-unit test-notebooks test-book \
   test-full test-portable test-gpu-env test-hosted-env lint linkcheck refresh spread \
-  bench lock clean
+  bench bench-compare lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -148,8 +148,11 @@ refresh: $(READY) ## re-execute in full and store the outputs (NOTEBOOKS=… for
 spread: $(READY) ## measure how far trainings vary (over an hour; take the background)
 	$(PY) -m regression.spread
 
-bench: $(READY) ## measure speed: a table, and benchmarks/latest.json
+bench: $(READY) ## measure speed: tables, benchmarks/latest.json and .png
 	$(PY) -m benchmarks
+
+bench-compare: $(READY) ## compare a saved run, OLD=…, with the latest one (or NEW=…)
+	@$(PY) -m benchmarks.compare "$(OLD)" "$(or $(NEW),benchmarks/latest.json)"
 
 lock: ## compile the locks anew from pyproject.toml (needs uv on PATH)
 	for kind in cpu gpu; do uv pip compile pyproject.toml --quiet --upgrade \
@@ -158,5 +161,5 @@ lock: ## compile the locks anew from pyproject.toml (needs uv on PATH)
 	-o requirements/$$kind.txt || exit 1; done
 
 clean: ## remove what the others made
-	rm -rf .venv .venv-gpu _build .pytest_cache .ruff_cache benchmarks/latest.json
+	rm -rf .venv .venv-gpu _build .pytest_cache .ruff_cache benchmarks/latest.*
 	find . -name __pycache__ -prune -exec rm -rf {} +

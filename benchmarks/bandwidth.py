@@ -1,11 +1,15 @@
 """What the machine can do, and what share of it each formulation gets."""
 
-from benchmarks.layers import speed
+from math import prod
+from pathlib import Path
+
+from benchmarks.layers import LOOPS, speed
 
 # How often a step reads or writes an array like X, each operator reading its inputs
 # once and writing its outputs once: (forward, backward). Broadcast operators read for
 # both gradients; k gradients of one array are added in k + 1; views are free going
-# forward, and copied (2) going backward.
+# forward, and copied (2) going backward. The kernel's operators read their inputs
+# twice, for the statistics and for the result.
 PASSES = {
     "textbook": (14, 26),
     "pixels as samples": (18, 34),
@@ -15,11 +19,14 @@ PASSES = {
     "as a convolution": (6, 17),
     "fast_batch_norm": (12, 19),
     "nn.BatchNorm": (4, 5),
+    "kernel": (3, 5),
+    LOOPS: (3, 5),
 }
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
-def machine():
-    """GB/s from cache and from memory, and billion operations a second."""
+def attainable():
+    """GB/s of all cores from cache and memory; billion operations a second."""
     return {
         "cache GB/s": speed.bandwidth(3 * 2**20) / 1e9,
         "memory GB/s": speed.bandwidth(256 * 2**20) / 1e9,
@@ -27,21 +34,34 @@ def machine():
     }
 
 
-def shares(rows, memory):
+def last_cache(folder=CACHES):
+    """Bytes of the processor's last cache; 32 MiB where the system does not tell."""
+    sizes = [int(file.read_text().strip("K\n")) for file in folder.glob("index*/size")]
+    return 1024 * max(sizes, default=32 * 1024)
+
+
+def beyond_cache(cache):
+    """The shape of an array of about twice `cache` bytes."""
+    picture = 20, 24, 24
+    return 2 * cache // (4 * prod(picture)), *picture
+
+
+def shares(rows, memory, cache):
     """Rows of `layers.measure` for convolutions: bytes moved, and the share.
 
-    memory: the attainable GB/s.
+    memory: the attainable GB/s. cache: the last cache's bytes.
     """
     found = []
     for row in rows:
-        if row["formulation"] in PASSES and len(row["shape"]) == 4:
-            N, C, H, W = row["shape"]
-            moved = 4 * N * C * H * W * sum(PASSES[row["formulation"]])
+        if len(row["shape"]) == 4:
+            size = 4 * prod(row["shape"])  # bytes
+            moved = size * sum(PASSES[row["formulation"]])
             rate = moved / row["forward + backward ms"] / 1e6
             found.append(
                 {
                     "shape": row["shape"],
                     "formulation": row["formulation"],
+                    "X / cache": size / cache,
                     "MB moved": moved / 1e6,
                     "GB/s": rate,
                     "of memory": rate / memory,

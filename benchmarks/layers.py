@@ -4,25 +4,39 @@ import utils
 import numpy as np
 from mxnet import autograd, nd
 from mxnet.gluon import nn
+from utils.compiler import CompilerError, find_compiler
 
 from benchmarks import settings
 from benchmarks.timing import race
 
-# What a dense batch, and growth, are measured for.
-ENDS = "textbook", "fast_batch_norm", "nn.BatchNorm"
+LOOPS = "kernel's loops"
+# Whose growth is measured, and who takes a dense batch.
+COMPILED = "nn.BatchNorm", "kernel"
+DENSE = "textbook", "fast_batch_norm", *COMPILED
 
 scratch = utils.definitions("batch-norm-scratch")
 speed = utils.definitions("batch-norm-speed")
+kernel = utils.definitions("batch-norm-kernel")
+
+
+def can_compile():
+    """Whether there is a C++ compiler, which the kernel needs."""
+    try:
+        find_compiler()
+    except CompilerError:
+        return False
+    return True
 
 
 def formulations(channels):
-    """Layers X -> Y from the slowest to the fastest, and the compiled one."""
+    """Layers X -> Y from the slowest to the fastest, and the compiled ones.
+
+    Without a C++ compiler the kernel is not among them.
+    """
     gamma, beta = nd.ones(channels), nd.zeros(channels)
     moving = nd.zeros(channels), nd.ones(channels)
     for array in gamma, beta:
         array.attach_grad()
-    compiled = nn.BatchNorm(in_channels=channels)
-    compiled.initialize()
     view = speed.pixels_as_samples
     learned = {
         "textbook": scratch.pure_batch_norm,
@@ -34,7 +48,14 @@ def formulations(channels):
     }
     layers = {name: _bind(layer, gamma, beta) for name, layer in learned.items()}
     layers["fast_batch_norm"] = _bind(scratch.fast_batch_norm, gamma, beta, *moving)
-    return layers | {"nn.BatchNorm": compiled}
+    compiled = {"nn.BatchNorm": nn.BatchNorm}
+    if can_compile():
+        kernel.load()
+        compiled["kernel"] = kernel.FusedBatchNorm
+    for name, block in compiled.items():
+        layers[name] = block(in_channels=channels)
+        layers[name].initialize()
+    return layers
 
 
 def _bind(layer, *state):
@@ -45,12 +66,10 @@ def passes(shape, names):
     """{name: (forward, forward and backward)}, functions that take one step."""
     X, G = nd.random.normal(shape=shape), nd.random.normal(shape=shape)
     X.attach_grad()
-    if len(shape) == 2:
-        names = ENDS
     return {
         name: _steps(layer, X, G)
         for name, layer in formulations(shape[1]).items()
-        if names is None or name in names
+        if (len(shape) == 4 or name in DENSE) and (names is None or name in names)
     }
 
 
@@ -62,8 +81,11 @@ def _steps(layer, X, G):
     return forward, lambda: forward().backward(G)
 
 
-def measure(shapes=settings.SHAPES, names=None, seconds=1.0):
-    """One row for each shape and formulation, times in milliseconds."""
+def measure(shapes=settings.SHAPES, names=None, seconds=0.2):
+    """One row for each shape and formulation, times in milliseconds.
+
+    names: which of those that there are for a shape; None means all.
+    """
     rows = []
     for shape in shapes:
         steps = passes(shape, names)
@@ -85,9 +107,27 @@ def measure(shapes=settings.SHAPES, names=None, seconds=1.0):
     return rows
 
 
+def loops(shape, seconds=0.5):
+    """A row for the kernel's loops alone, which write into arrays made once.
+
+    The operator's arrays are new in each step. Beyond some size the system fills every
+    page of them with zeros first, which then takes longer than the loops do.
+    """
+    X, G = nd.random.normal(shape=shape), nd.random.normal(shape=shape)
+    gamma, beta = nd.ones(shape[1]), nd.zeros(shape[1])
+    compiled = kernel.Loops(kernel.CONVOLUTION, flags=["-fopenmp"])
+    run = kernel.Step(compiled, X, gamma, beta, G)
+    spent = race({"loops": run}, nd.waitall, seconds)["loops"]
+    return {
+        "shape": list(shape),
+        "formulation": LOOPS,
+        "forward + backward ms": 1e3 * spent,
+    }
+
+
 def growth():
     """How the time grows with the batch and with the channels."""
-    return measure(settings.GROWTH, ENDS, seconds=0.5)
+    return measure(settings.GROWTH, COMPILED, seconds=0.1)
 
 
 def errors(shape=(64, 20, 13, 13)):

@@ -15,20 +15,26 @@ from pathlib import Path
 import utils  # noqa: F401, as without it MXNet can't be imported with NumPy 2
 from mxnet import nd
 
-from benchmarks import networks, settings
+from benchmarks import layers, networks, settings
+from benchmarks.processes import ALL
 
-TITLES, STEPS = ("scratch CNN", "BN-LeNet"), 30
+TITLES, STEPS = ("scratch CNN", "BN-LeNet"), 20
 CONTENDERS = "by hand", "Gluon", "Gluon, hybridized", "textbook, DataLoader"
 
 
 def measure():
-    """One row a process: MiB at its peak above the start, faults and ms a step."""
+    """One row per process: MiB at its peak above the start, faults and ms per step."""
+    contenders = [*CONTENDERS]
+    if layers.can_compile():
+        contenders.append("by hand, kernel")
+    if settings.TORCH:
+        contenders.append("PyTorch")
     return [
         json.loads(
             subprocess.check_output([sys.executable, "-m", __name__, title, name, mode])
         )
         for title in TITLES
-        for name in (*CONTENDERS, *["PyTorch"] * settings.TORCH)
+        for name in contenders
         for mode in ("keep", "default")
     ]
 
@@ -42,6 +48,7 @@ def main(title, name, mode):
     if name == "PyTorch":
         from benchmarks import pytorch
 
+        pytorch.torch.set_num_threads(ALL)
         step, batches = pytorch.training_step(network), pytorch.batches(*data)
     else:
         step = networks.contenders(network)[name][0]
@@ -56,6 +63,7 @@ def main(title, name, mode):
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     row = {
+        "threads": ALL,
         "network": title,
         "contender": name,
         "malloc": mode,

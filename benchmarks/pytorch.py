@@ -1,13 +1,12 @@
 """The same layers and networks in PyTorch, where `requirements/bench.txt` is installed.
 
-    python -m benchmarks.pytorch
+    python -m benchmarks.pytorch THREADS
 
-runs in a process of its own: in one process the two libraries' threads, which wait
-for work by spinning, take the cores from each other. Prints rows as JSON.
+runs in a process of its own: see processes.py. Prints tables as JSON.
 """
 
 import json
-import os
+import sys
 from functools import partial
 
 import torch
@@ -18,6 +17,9 @@ from benchmarks.timing import race
 
 def done():
     """On a CPU PyTorch returns when the result is there."""
+
+
+FASTEST = ("torch.nn.BatchNorm",)
 
 
 def formulations(channels):
@@ -40,7 +42,7 @@ def formulations(channels):
     }
 
 
-def layers(shapes, seconds=1.0):
+def layers(shapes, names=None, seconds=0.2):
     """One row for each shape and formulation, as `benchmarks.layers.measure`."""
     rows = []
     for shape in shapes:
@@ -50,7 +52,11 @@ def layers(shapes, seconds=1.0):
             X.grad = None
             layer(X).backward(G)
 
-        found = formulations(shape[1])
+        found = {
+            name: layer
+            for name, layer in formulations(shape[1]).items()
+            if names is None or name in names
+        }
         forward = race(
             {name: partial(f, X) for name, f in found.items()}, done, seconds
         )
@@ -102,25 +108,28 @@ def batches(images, labels, batch_size):
 
 def train(network):
     """Images a second in training."""
-    step, count = training_step(network), 8 * network.batch_size
+    step, count = training_step(network), 4 * network.batch_size
     feed = batches(*settings.pictures(count), network.batch_size)
 
     def run():
         for X, y in feed:
             step(X, y)
 
-    return count / race({"": run}, done, seconds=3)[""]
+    return count / race({"": run}, done, seconds=0.5)[""]
 
 
-if __name__ == "__main__":
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+def main(threads):
+    torch.set_num_threads(threads)
     report = {
         "layers": layers(settings.SHAPES),
-        "growth": layers(settings.GROWTH, seconds=0.5),
+        "growth": layers(settings.GROWTH, FASTEST, seconds=0.1),
         "networks": [
             {"network": title, "contender": "PyTorch", "images/s": train(network)}
             for title, network in settings.NETWORKS.items()
         ],
     }
     print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

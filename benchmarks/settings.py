@@ -1,4 +1,4 @@
-"""What is measured: shapes, networks, pictures."""
+"""What is measured: shapes, networks, pictures; and relative to what."""
 
 import dataclasses
 import importlib.util
@@ -12,6 +12,15 @@ SHAPES = [(256, 6, 24, 24), (64, 20, 24, 24), (64, 50, 8, 8), (256, 120)]
 BATCHES = [(n, 20, 12, 12) for n in (16, 64, 256, 1024, 4096)]
 CHANNELS = [(64, c, 12, 12) for c in (4, 16, 64, 256, 512)]
 GROWTH = BATCHES + CHANNELS
+
+# Of a table: the columns that say where a figure is measured and of which contender,
+# the contender whose figures are the unit, and the figure's column.
+LAYERS = "shape", "formulation", "nn.BatchNorm", "forward + backward ms"
+RELATIVE = {
+    "layers": LAYERS,
+    "growth": LAYERS,
+    "networks": ("network", "contender", "Gluon", "images/s"),
+}
 
 
 @dataclasses.dataclass

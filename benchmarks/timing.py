@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-LEAST = 5  # turns, however long they take
+LEAST = 3  # turns in a process, however long they take
 
 
 def race(runs, wait, seconds):
@@ -13,9 +13,12 @@ def race(runs, wait, seconds):
     They take turns, and in a turn each is called for about 20 ms: as in training, its
     memory is warm. wait: called after each call, returns when the result is there.
     The turns last about `seconds` a contender, and there are at least `LEAST` of them
-    after an untimed one. Returns a dict from name to seconds.
+    after two untimed calls of each. Returns a dict from name to seconds.
     """
-    calls = {name: max(1, int(0.02 / turn(run, 2, wait))) for name, run in runs.items()}
+    calls = {}
+    for name, run in runs.items():
+        turn(run, 1, wait)  # the first call may prepare what the others use
+        calls[name] = max(1, int(0.02 / turn(run, 1, wait)))
     times, begin = [], time.perf_counter()
     while len(times) < LEAST or time.perf_counter() - begin < seconds * len(runs):
         times.append([turn(run, calls[name], wait) for name, run in runs.items()])
