@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 # The user's own choices that change what is measured.
 CHOICES = (
     *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"),
-    *("CXX", "CXXFLAGS", "DNNL_MAX_CPU_ISA"),
+    *("CXX", "CXXFLAGS", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"),
 )
 
 
