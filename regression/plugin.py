@@ -96,10 +96,8 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
     collectors = yield
-    root, only = parent.config.rootpath, parent.config.option.regression_only
-    name = file_path.relative_to(root).as_posix() if root in file_path.parents else ""
-    if file_path.suffix == ".ipynb" and (
-        project.hidden(Path(name)) or only and name not in json.loads(only)
+    if file_path.suffix == ".ipynb" and project.hidden(
+        Path(name_in_project(file_path, parent.config))
     ):
         return []
     return [
@@ -108,6 +106,18 @@ def pytest_collect_file(file_path, parent):
         else collector
         for collector in collectors
     ]
+
+
+def name_in_project(path, config):
+    root = config.rootpath
+    return path.relative_to(root).as_posix() if root in path.parents else ""
+
+
+def pytest_collection_modifyitems(config, items):
+    # Not at collection: a notebook named on the command line has to be found there.
+    if config.option.regression_only:
+        only = json.loads(config.option.regression_only)
+        items[:] = [i for i in items if name_in_project(i.path, config) in only]
 
 
 @pytest.hookimpl(wrapper=True)

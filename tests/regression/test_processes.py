@@ -64,11 +64,11 @@ def ratio(name, first, second):
     return notebook
 
 
-def run_with_second_chance(folder, **notebooks):
+def run_with_second_chance(folder, paths=(".",), **notebooks):
     """(what `python -m regression` said, how often each notebook ran)."""
     for name, notebook in notebooks.items():
         write(folder, name, notebook)
-    run = regression_run(folder, program=["-m", "regression"])
+    run = regression_run(folder, program=["-m", "regression"], paths=paths)
     return run, {name: int((folder / f"{name}.runs").read_text()) for name in notebooks}
 
 
@@ -79,6 +79,13 @@ def test_a_ratio_that_is_right_in_its_second_run_is_green(tmp_path):
     assert list(run.faults) == [("off", "ratio")]  # of the first run
     words = "Only ratios of durations were off; again, alone: off.ipynb."
     assert words in run.output
+
+
+def test_notebooks_that_are_named_get_a_second_chance_too(tmp_path):
+    notebooks = {"off": ratio("off", 9.0, 1.0), "good": ratio("good", 1.0, 1.0)}
+    named = "off.ipynb", "good.ipynb"
+    run, runs = run_with_second_chance(tmp_path, named, **notebooks)
+    assert run.code == 0 and runs == {"off": 2, "good": 1}, run.output
 
 
 def test_a_ratio_that_is_off_twice_is_red(tmp_path):

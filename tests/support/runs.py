@@ -37,8 +37,8 @@ PYTEST = "-m pytest -p regression.plugin --nbval --nbval-current-env".split()
 Run = collections.namedtuple("Run", "code output faults folder")
 
 
-def regression_run(folder, *options, program=PYTEST, **environment):
-    """Run all notebooks of a folder; `faults` maps (notebook, cell) to the message."""
+def regression_run(folder, *options, program=PYTEST, paths=(".",), **environment):
+    """Run notebooks of a folder; `faults` maps (notebook, cell) to the message."""
     switches = (
         "BN_PROFILE",
         "BN_STANDIN",
@@ -52,7 +52,7 @@ def regression_run(folder, *options, program=PYTEST, **environment):
     done = subprocess.run(
         [sys.executable, *program, "--rootdir=.", "--junitxml=junit.xml"]
         + ["--color=no", f"--nbval-cell-timeout={FOREVER}"]
-        + ["--regression-summary=summary.md", *options, "."],
+        + ["--regression-summary=summary.md", *options, *paths],
         cwd=folder,
         env={**env, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,

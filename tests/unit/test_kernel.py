@@ -198,7 +198,7 @@ def test_the_bare_loops_refuse_what_they_would_misread(kernel, name):
         kernel.address(array)
 
 
-def networks(kernel, hybrid):
+def networks(kernel):
     """The same small network with nn.BatchNorm and with the kernel, same parameters."""
     made = []
     for norm in nn.BatchNorm, kernel.FusedBatchNorm:
@@ -218,7 +218,7 @@ STATIC = {"static_alloc": True, "static_shape": True}
 def test_a_network_trains_and_predicts_as_with_the_compiled_layer(
     kernel, hybrid, tmp_path
 ):
-    ready_made, own = networks(kernel, hybrid)
+    ready_made, own = networks(kernel)
     path = str(tmp_path / "net.params")
     ready_made.save_parameters(path)
     own.load_parameters(path)
