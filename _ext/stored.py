@@ -1,4 +1,4 @@
-"""What the notebooks store, as tables and a picture (tools/results.py reads them).
+"""What the notebooks store, as tables and a figure (tools/results.py reads them).
 
 Directives for pages of the book:
 
@@ -9,17 +9,16 @@ Directives for pages of the book:
   notebooks measured, as stored by `glue(name, value, display=False)`.
 - `stored-expected`: for these runs, what several seeds lead to.
 - `stored-epochs`: how long an epoch of each of these runs takes, from its log.
-- `stored-figure`: a figure of a chapter, by the name in its cell's metadata.
+- `stored-picture`: the front page's, of two trainings (tools/front.py).
 """
 
-import os
 from pathlib import Path
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from tools import results
+from tools import front, results
 
 
 def numbered(rows, name, caption):
@@ -84,21 +83,14 @@ class Epochs(StoredDirective):
         )
 
 
-class Figure(StoredDirective):
-    required_arguments = 2
+class Picture(StoredDirective):
+    has_content = False
 
     def stored(self):
-        chapter, name = self.arguments
-        png, alt, caption = results.Stored(self.root, chapter).figure(name)
-        # Beside the doctrees, from where Sphinx copies it into the book.
-        path = Path(self.env.doctreedir) / "stored" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png)
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        image = nodes.image(uri=os.path.relpath(path, folder), alt=alt)
-        source = f"{caption} From [](/chapters/{chapter}.ipynb)."
-        text, messages = self.parse_inline(source)
-        return [nodes.figure("", image, nodes.caption("", "", *text)), *messages]
+        svg, caption = front.picture(self.root)
+        drawn = nodes.raw("", svg, format="html")
+        text, messages = self.parse_inline(caption)
+        return [nodes.figure("", drawn, nodes.caption("", "", *text)), *messages]
 
 
 def setup(app):
@@ -107,5 +99,5 @@ def setup(app):
     app.add_directive("stored-results", Results)
     app.add_directive("stored-expected", Expected)
     app.add_directive("stored-epochs", Epochs)
-    app.add_directive("stored-figure", Figure)
+    app.add_directive("stored-picture", Picture)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

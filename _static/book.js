@@ -88,7 +88,9 @@ addEventListener("DOMContentLoaded", () => {
 });
 addEventListener("load", () => {
   document
-    .querySelectorAll("pre, .katex-display, .pst-scrollable-table-container")
+    .querySelectorAll(
+      "pre, figure, .katex-display, .pst-scrollable-table-container",
+    )
     .forEach(makeScrollable);
   goToFoundSection();
 });

@@ -105,13 +105,22 @@ shell.display_formatter.mimebundle_formatter.for_type_by_name(
     "Figure",
     lambda fig, include=None, exclude=None: ({}, {FIGURE: figure_data(fig)}),
 )
-# Without the version of matplotlib in it, the same figure gives the same file.
 try:
     from matplotlib_inline.config import InlineBackend
 except ImportError:
     pass
 else:
-    # Set, not changed in place: the backend may have read its settings already.
     backend = InlineBackend.instance(parent=shell)
-    metadata = {"metadata": {"Software": None}}
-    backend.print_figure_kwargs = {**backend.print_figure_kwargs, **metadata}
+
+    def leave_out_what_changes(_=None):
+        """Without version and date in it, the same figure gives the same file."""
+        names = (
+            ("Creator", "Date") if "svg" in backend.figure_formats else ("Software",)
+        )
+        metadata = {"metadata": dict.fromkeys(names)}
+        # Set, not changed in place: the backend may have read its settings already.
+        backend.print_figure_kwargs = {**backend.print_figure_kwargs, **metadata}
+
+    leave_out_what_changes()
+    # A format refuses the names of another one.
+    backend.observe(leave_out_what_changes, "figure_formats")

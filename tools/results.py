@@ -6,7 +6,6 @@ writes the table of results between the file's two `<!-- results -->` marks. The
 pages show the same and other tables by the directives of _ext/stored.py.
 """
 
-import base64
 import json
 import re
 import statistics
@@ -24,7 +23,7 @@ OUTSIDE = " ▲"  # behind a published figure that our seeds would hardly give
 
 
 class Stored:
-    """One chapter's notebook: its title, provenance, glued values and figures."""
+    """One chapter's notebook: its title, provenance, glued values and logs."""
 
     def __init__(self, root: str | Path, chapter: str) -> None:
         self.chapter = chapter
@@ -67,37 +66,23 @@ class Stored:
             "display=False), or correct the name in chapters/results.yml."
         )
 
-    def figure(self, name: str) -> tuple[bytes, str, str]:
-        """PNG, alt text and caption of the figure that the chapter calls `name`."""
-        names = []
-        for cell in self.cells:
-            rendering = cell["metadata"].get("mystnb", {})
-            figure = rendering.get("figure", {})
-            for output in cell.get("outputs", ()) if figure else ():
-                if "image/png" in output.get("data", {}):
-                    if figure["name"] == name:
-                        png = base64.b64decode("".join(output["data"]["image/png"]))
-                        return png, rendering["image"]["alt"], figure["caption"]
-                    names.append(figure["name"])
-        raise ValueError(
-            f'Expected a picture "{name}" in chapters/{self.chapter}.ipynb, found '
-            f"{', '.join(names) or 'none'}. Correct the name, or name "
-            "the figure in its cell's metadata: mystnb.figure.name."
-        )
-
-    def epoch(self, log: str) -> float:
-        """Median of the seconds in the lines that the cell `log` printed."""
+    def logged(self, log: str, pattern: str) -> list[float]:
+        """The numbers that `pattern` finds in what the cell `log` printed, in order."""
         cells = {cell["id"]: cell.get("outputs", ()) for cell in self.cells}
         outputs = cells.get(log, ())
         text = "".join("".join(output.get("text", "")) for output in outputs)
-        seconds = re.findall(r"([\d.]+) s$", text, re.MULTILINE)
-        if not seconds:
+        found = re.findall(pattern, text, re.MULTILINE)
+        if not found:
             raise ValueError(
                 f'Expected the cell "{log}" of chapters/{self.chapter}.ipynb to store '
-                "a log with lines that end in a time (12.3 s), found none. Correct the "
-                "cell's name in chapters/results.yml."
+                f"a log with lines that match {pattern}, found none. Correct the "
+                "cell's name where it is asked for."
             )
-        return statistics.median(map(float, seconds))
+        return [float(number) for number in found]
+
+    def epoch(self, log: str) -> float:
+        """Median of the seconds that end the lines which the cell `log` printed."""
+        return statistics.median(self.logged(log, r"([\d.]+) s$"))
 
 
 def duration(seconds: float) -> str:
@@ -212,7 +197,7 @@ def expected_table(root: str | Path) -> list[str]:
 
 
 def epochs_table(root: str | Path) -> list[str]:
-    """Seconds an epoch of each run in chapters/results.yml, and the device."""
+    """Seconds per epoch of each run in chapters/results.yml, and the device."""
     rows = []
     for run in read_runs(root):
         stored = Stored(root, run["chapter"])

@@ -14,6 +14,8 @@ from utils.data import load_data_fashion_mnist, load_mnist
 from utils.device import try_all_gpus, try_gpu
 from utils.metrics import accuracy, evaluate_accuracy
 from utils.notebooks import definitions
-from utils.plotting import plot_curves
+from utils.plotting import plot_curves, set_up_figures
 from utils.seeds import expected, verdict
 from utils.training import SGD, epochs, train_ch5
+
+set_up_figures()

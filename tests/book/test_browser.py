@@ -1,15 +1,20 @@
 """The book in a real Chromium, with every other host blocked."""
 
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.unit.test_plotting import PAGES
 from tools import pdf
 
 expect.set_options(timeout=60_000)
+ROOT = Path(__file__).parents[2]
 MEGABYTE = 1_000_000
+SCROLL_BAR = 15  # pixels, where it takes room
 HEADINGS = (
     "[...document.querySelectorAll('main :is(h1, h2, h3, h4, h5, h6)')]"
     ".filter(heading => heading.checkVisibility())"
@@ -110,6 +115,71 @@ def test_no_page_scrolls_sideways_on_a_phone(visits):
         if width > 360:
             wide[name] = width
     assert not wide, wide
+
+
+@pytest.mark.parametrize("width", [1280, 1366])
+def test_no_line_of_code_scrolls_on_a_laptop(book, site, visit, width):
+    """With the longest line that the formatter allows, and beside a scroll bar."""
+    limit = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
+    line = "x" * limit["line-length"]
+    for name in book.pages:
+        if not re.search("batch-norm-[a-z]+[.]html$", name):
+            continue
+        page = visit(site + name, width=width - SCROLL_BAR).page
+        page.evaluate(
+            """line => {
+                for (const folded of document.querySelectorAll(".toggle-hidden"))
+                    folded.classList.remove("toggle-hidden")
+                for (const pre of document.querySelectorAll(".cell_input pre"))
+                    pre.append("\\n" + line)
+            }""",
+            line,
+        )
+        wide = page.evaluate(
+            """() => [...document.querySelectorAll(".cell_input pre")]
+                .filter(pre => pre.scrollWidth > pre.clientWidth)
+                .map(pre => pre.textContent)"""
+        )
+        page.close()
+        assert not wide, f"{name}:\n" + "\n".join(wide)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_stand_on_the_page_itself_as_large_as_they_are_drawn(visits, theme):
+    wrong = []
+    for name, seen in visits.items():
+        seen.page.emulate_media(color_scheme=theme)
+        seen.page.wait_for_function(
+            f"document.documentElement.dataset.theme === '{theme}'"
+        )
+        color = "getComputedStyle(document.body).backgroundColor"
+        page = to_hex(seen.page.evaluate(color))
+        if page != PAGES[theme]:
+            wrong.append(f"{name}: the page is {page}; test_plotting.py has another")
+        for src, ground, shown, drawn in seen.page.evaluate(FIGURES):
+            if ground != "rgba(0, 0, 0, 0)":
+                wrong.append(f"{name}: {src} stands on {ground}")
+            if src.endswith(".svg") and abs(shown - drawn) > 1:
+                wrong.append(f"{name}: {src}, {drawn} pixels wide, has {shown}")
+    assert not wrong, "\n".join(wrong)
+
+
+FIGURES = """() => [...document.querySelectorAll("figure img")].map(image => [
+    image.src, getComputedStyle(image).backgroundColor,
+    image.getBoundingClientRect().width, image.naturalWidth])"""
+
+
+def to_hex(color):
+    """`rgb(18, 18, 18)` as `#121212`."""
+    return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", color)[:3])
+
+
+def test_the_front_page_opens_with_its_picture_on_any_screen(site, visit):
+    for width, height in (1280, 800), (390, 844):
+        page = visit(site + "index.html", width=width).page
+        box = page.locator("svg.front[role=img]").bounding_box()
+        assert box["width"] > 0.4 * width and box["y"] + box["height"] < height
+        page.close()
 
 
 def test_the_theme_toggles_and_is_remembered(site, visit):
@@ -230,4 +300,5 @@ def test_the_pdf_has_every_formula_and_figure(book, browser, tmp_path):
     assert formulas == opened.locator(".math:has(.katex)").count() > 0
     figures = opened.locator("img[src*=_images]").count()
     opened.close()
-    assert figures >= len(list((book.html / "_images").glob("*.png"))) > 0
+    drawn = [path for path in (book.html / "_images").iterdir() if path.is_file()]
+    assert figures >= len(drawn) > 0

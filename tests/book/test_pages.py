@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -152,6 +153,22 @@ def test_each_section_ends_in_a_quick_question_or_has_one(path):
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     without = [section.splitlines()[0] for section in sections if "quiz" not in section]
     assert without == ["Summary", "Exercises"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_line_of_code_is_longer_than_the_formatter_allows(path):
+    """The linter lets some pass, such as those that end in an address."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    limit = settings["tool"]["ruff"]["line-length"]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    long = [
+        f"{cell['id']}: {line}"
+        for cell in cells
+        if cell["cell_type"] == "code"
+        for line in "".join(cell["source"]).splitlines()
+        if len(line) > limit
+    ]
+    assert not long, f"more than {limit} characters:\n" + "\n".join(long)
 
 
 def test_every_table_has_a_number_and_a_caption(book):

@@ -1,15 +1,15 @@
 """Tables and pictures read from notebooks: small notebooks."""
 
-import base64
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from tools import results
+from tools import front, results
 
 ROOT = Path(__file__).parents[2]
 PROVENANCE = {
@@ -48,9 +48,7 @@ def glued(name, value):
 
 @pytest.fixture
 def root(tmp_path):
-    """A book with one chapter, that glues an accuracy and draws a figure."""
-    picture = {"image/png": base64.b64encode(b"a picture").decode()}
-    figure = {"name": "fig-curve", "caption": "A curve."}
+    """A book with one chapter, that glues an accuracy and prints a log."""
     cells = [
         {
             "cell_type": "markdown",
@@ -61,12 +59,11 @@ def root(tmp_path):
         {
             "cell_type": "code",
             "id": "train",
-            "metadata": {"mystnb": {"figure": figure, "image": {"alt": "It rises."}}},
+            "metadata": {},
             "source": "",
             "outputs": [
                 glued("accuracy", 0.99124),
                 {"output_type": "stream", "name": "stdout", "text": LOG},
-                {"output_type": "display_data", "data": picture, "metadata": {}},
             ],
         },
     ]
@@ -179,11 +176,46 @@ def test_a_value_that_no_cell_glued_is_named_with_those_there_are(root):
         results.Stored(root, "lesson").value("loss")
 
 
-def test_a_figure_is_found_by_name(root):
-    lesson = results.Stored(root, "lesson")
-    assert lesson.figure("fig-curve") == (b"a picture", "It rises.", "A curve.")
-    with pytest.raises(ValueError, match='"fig-x" in .* found fig-curve. Correct'):
-        lesson.figure("fig-x")
+def test_the_front_picture_says_what_the_logs_store(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    cells = [
+        {"cell_type": "code", "id": cell, "source": "", "outputs": [log(values)]}
+        for cell, values in (
+            ("fashion-with", (0.8398, 0.86, 0.8847)),
+            ("fashion-without", (0.1, 0.6685, 0.8375)),
+        )
+    ]
+    path = tmp_path / "chapters" / f"{front.CHAPTER}.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {}}))
+    svg, caption = front.picture(tmp_path)
+    drawn = ElementTree.fromstring(svg)
+    shown = [text.text for text in drawn.iter("text")]
+    assert [text for text in shown if "%" in text] == ["84%", "10%", "88%", "84%"]
+    assert "84% right" in caption and "10% without" in caption
+    assert all(part in drawn.get("aria-label") for part in ("84%", "10%", "88%"))
+    layer, plain = (
+        [float(point.split(",")[1]) for point in line.get("points").split()]
+        for line in drawn.iter("polyline")
+    )
+    assert len(layer) == 3
+    # Down is up, and both have one scale.
+    scale = (layer[2] - layer[0]) / (0.8847 - 0.8398)
+    assert scale < 0
+    assert plain[0] - layer[0] == pytest.approx(scale * (0.1 - 0.8398), rel=0.01)
+
+
+def log(accuracies):
+    lines = [
+        f"epoch 1, train acc 0.5, test acc {value}, 9.9 s\n" for value in accuracies
+    ]
+    return {"output_type": "stream", "name": "stdout", "text": lines}
+
+
+def test_a_log_that_no_cell_stores_is_named(root):
+    with pytest.raises(
+        ValueError, match='Expected the cell "other" of chapters/lesson'
+    ):
+        results.Stored(root, "lesson").epoch("other")
 
 
 def test_a_chapter_that_does_not_exist_is_an_error(root):

@@ -152,6 +152,21 @@ def test_stores_what_readers_see_and_nothing_that_changes(repository):
     assert widget[0]["data"] == {"text/plain": ["w"]}
 
 
+def test_stores_a_figure_as_svg_without_version_and_date(repository):
+    as_svg = (
+        "from matplotlib import pyplot as plt\n"
+        "from matplotlib_inline.config import InlineBackend\n"
+        "InlineBackend.instance().figure_formats = {'svg'}"
+    )
+    path = write(repository, [as_svg, "plt.plot([1, 2]);"])
+    code, output = refresh(repository)
+    assert code == 0, output
+    (figure,) = nbformat.read(path, as_version=4).cells[1].outputs
+    assert figure.metadata.figure
+    svg = figure.data["image/svg+xml"]
+    assert "<dc:date" not in svg and "Matplotlib" not in svg
+
+
 def test_a_run_on_a_gpu_names_it_and_keeps_the_time_of_the_cpu(repository):
     path = write(repository, ["1 + 1"])
     assert refresh(repository)[0] == 0
@@ -210,6 +225,38 @@ def test_prints_what_changes_before_it_writes(repository):
     code, output = refresh(repository)
     assert code == 0
     assert output.index("0.75 became 0.85, off by 0.1") < output.index("refreshed")
+
+
+def test_writes_new_numbers_into_the_text_and_tells_what_an_author_has_to_do(
+    repository,
+):
+    path = write(repository, ["print('accuracy 0.85')"])
+    notebook = nbformat.read(path, as_version=4)
+    records = {
+        "computed": {"0.75": "c0[1][1]"},
+        "holds": {"more than half": "c0[1][1] > 0.5"},
+    }
+    text = nbformat.v4.new_markdown_cell(
+        "It is 0.75, more than half.", id="text", metadata={"prose": records}
+    )
+    notebook.cells.append(text)
+    nbformat.write(notebook, path)
+    code, output = refresh(repository)
+    assert code == 0, output
+    assert "before | It is 0.75, more than half." in output
+    assert "after  | It is 0.85, more than half." in output
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.cells[1].source == "It is 0.85, more than half."
+    assert notebook.cells[1].metadata.prose["computed"] == {"0.85": "c0[1][1]"}
+    notebook.cells[0].source = "print('accuracy 0.45')"
+    nbformat.write(notebook, path)
+    code, output = refresh(repository)
+    assert code == 1 and "refreshed" in output
+    assert output.rstrip().endswith(
+        'chapter.ipynb, text: "It is 0.45, more than half.": "more than half" does not '
+        "hold: c0[1][1] > 0.5; c0[1][1] = 0.45."
+    )
+    assert "accuracy 0.45" in path.read_text()
 
 
 @pytest.mark.parametrize(
