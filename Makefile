@@ -142,8 +142,8 @@ linkcheck: $(READY) ## test the links that lead out of the book (needs a network
 	$(PY) -m tools.book --builder custom --custom-builder linkcheck
 
 refresh: $(READY) ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
-	$(PY) -m regression.refresh $(NOTEBOOKS)
-	$(PY) -m tools.results README.md
+	@$(PY) -m regression.refresh $(NOTEBOOKS); status=$$?; \
+	$(PY) -m tools.results README.md && exit $$status
 
 spread: $(READY) ## measure how far trainings vary (over an hour; take the background)
 	$(PY) -m regression.spread

@@ -22,6 +22,7 @@ class Project:
     uncompared: list[str] = dataclasses.field(default_factory=list)
     watch: str = ""
     stand_in: str = ""
+    prose: str = ""
     rounding: str = ""
     seed: str = ""
     environment: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -7,6 +7,10 @@ where the project has a short profile once more in that, for NAME.record.json, w
 also has digests and the notes on trainings. Nothing is written unless every cell
 succeeded, the short run agrees with the full one where the regression run will expect
 it to, and the notebook is still the one that was read.
+
+Numbers that the text has from these outputs are written anew with them (`prose.py`).
+What else a sentence claims is for its author: where the outputs no longer bear it out,
+they are stored all the same, the sentence is printed, and the exit status is 1.
 """
 
 import argparse
@@ -26,7 +30,7 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from regression import compare, project, record, run, slices, tidy
+from regression import compare, project, prose, record, run, slices, tidy
 
 SUMS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
 
@@ -38,12 +42,12 @@ class NotRefreshed(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regression.refresh")
     parser.add_argument("notebooks", nargs="*", type=Path)
-    own, failed = project.here(), []
+    own, failed, wrong = project.here(), [], []
     paths = parser.parse_args().notebooks or own.paths()
     stop_on_doubt(own)
     for path in paths:
         try:
-            seconds = refresh(path, own)
+            seconds, found = refresh(path, own)
         except (NotRefreshed, OSError) as error:
             failed.append(str(path))
             print(f"{path}: nothing is written.\n{error}")
@@ -52,9 +56,13 @@ def main() -> None:
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             sys.exit(f"{path}: interrupted, nothing is written.")
         else:
+            wrong += found
             print(f"{path}: refreshed, {seconds:.0f} s.")
-    if failed:
-        sys.exit(f"Not refreshed: {', '.join(failed)}.")
+    said = [f"Not refreshed: {', '.join(failed)}."] if failed else []
+    if wrong:
+        said += ["THE OUTPUTS NO LONGER BEAR OUT THE TEXT. Correct:", *wrong]
+    if said:
+        sys.exit("\n".join(said))
 
 
 def stop_on_doubt(own: project.Project) -> None:
@@ -89,8 +97,11 @@ def uncommitted(folders: list[str]) -> str:
     return done.stdout
 
 
-def refresh(path: Path, own: project.Project) -> float:
-    """Refresh one notebook; the seconds that it took. NotRefreshed says why not."""
+def refresh(path: Path, own: project.Project) -> tuple[float, list[str]]:
+    """Refresh one notebook; NotRefreshed says why not.
+
+    Returned are the seconds that it took, and the sentences that no longer hold.
+    """
     before = path.read_bytes()
     try:
         stored = nbformat.reads(before.decode(), as_version=4)
@@ -134,11 +145,14 @@ def refresh(path: Path, own: project.Project) -> float:
         profile: {name: noted["trainings"] for name, noted in r.notes.items()}
         for profile, r in runs.items()
     }
-    text = record.text_of(full, trained, notes)
+    kept = record.text_of(full, trained, notes)
+    quoting, changes, wrong = prose.refreshed(own, path, full)
+    print(*changes, sep="\n", end="\n" if changes else "")
     notebook = nbformat.writes(full) + "\n"
     # A notebook that is a link stays one.
-    write({path.resolve(): notebook, record.path_of(path): text}, before)
-    return done.seconds
+    files = {path.resolve(): notebook, record.path_of(path): kept} | quoting
+    write(files, before)
+    return done.seconds, wrong
 
 
 def stop_on_errors(notebook: nbformat.NotebookNode) -> None:
