@@ -96,7 +96,7 @@ def from_memory(images, labels, batch_size):
 
 
 def from_dataloader(images, labels, batch_size):
-    """As older course code feeds: a Python call a picture."""
+    """As older course code feeds: a Python call per image."""
 
     def transform(image, label):
         return nd.transpose(image.astype("float32"), (2, 0, 1)) / 255, np.float32(label)

@@ -24,15 +24,15 @@ def picture(root: str | Path) -> tuple[str, str]:
     layer, plain = (stored.logged(cell, ACCURACY) for cell in LOGS)
     passes = len(layer)
     alt = (
-        f"Two curves over {passes} passes over the training pictures. With batch "
-        f"normalization {percent(layer[0])} of the test pictures are named correctly "
+        f"Two curves over {passes} passes over the training images. With batch "
+        f"normalization {percent(layer[0])} of the test images are named correctly "
         f"after the first pass, and {percent(layer[-1])} after the last. Without, "
         f"{percent(plain[0])} after the first, and {percent(plain[-1])} after the last."
     )
     caption = (
         "One network, trained twice from the same random numbers: how many of "
-        "Fashion-MNIST's test pictures it names correctly. After one pass over the "
-        f"training pictures it gets {percent(layer[0])} right with batch "
+        "Fashion-MNIST's test images it names correctly. After one pass over the "
+        f"training images it gets {percent(layer[0])} right with batch "
         f"normalization, and {percent(plain[0])} without. "
         f"From [](/chapters/{CHAPTER}.ipynb)."
     )
@@ -85,7 +85,7 @@ def drawing(layer: list[float], plain: list[float], alt: str) -> str:
         text(
             (LEFT + RIGHT) / 2,
             BOTTOM + 62,
-            "passes over the training pictures",
+            "passes over the training images",
             "quiet",
         ),
     ]

@@ -57,15 +57,15 @@ def train_ch5(
     num_epochs: int,
     after_epoch: Callable[[], object] | None = None,
 ) -> list[tuple[float, float, float, float]]:
-    """Train `net` with softmax cross-entropy and print a line an epoch.
+    """Train `net` with softmax cross-entropy and print a line per epoch.
 
     net: an initialized Gluon block from (batch, 1, 28, 28) to (batch, classes).
-    train_iter, test_iter: iterables of (data, label), used once an epoch.
+    train_iter, test_iter: iterables of (data, label), used once per epoch.
     batch_size: what the gradient of the summed loss is divided by.
     trainer: a `gluon.Trainer` over the parameters of `net`.
     ctx: the device to train on, or a list of devices that share each batch.
     after_epoch: called without arguments after each epoch, to look at `net`.
-    Returns one row an epoch, (mean training loss, training accuracy, test
+    Returns one row per epoch, (mean training loss, training accuracy, test
     accuracy, seconds of training); the training figures are means over the
     epoch's batches, taken while the network changes.
     """

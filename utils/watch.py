@@ -149,7 +149,7 @@ class Watch:
         self.batch, self.heads, self.blocks = None, None, []
 
     def loss(self) -> nd.NDArray:
-        """The loss of the last backward pass, an example's, as an array."""
+        """The loss of the last backward pass, per example, as an array."""
         if self.heads is None:
             return nd.array([np.nan])
         count = sum(head.size for head in self.heads)

@@ -100,12 +100,12 @@ LENET = {
         "learning rate off by 1 %": [("1.0}", "1.01}")],
         "loss summed": [("test_iter, batch_size,", "test_iter, 1,")],
         "no batch norm": [("norm(units),", "nn.HybridSequential(),")],
-        "momentum 0.89": [("*state)", "*state, momentum=0.89)")],
+        "momentum 0.89": [("self.momentum = 0.9", "self.momentum = 0.89")],
         "statistics updated twice": [
             (
-                "        return scratch",
+                "        Y = scratch",
                 "        scratch.fast_batch_norm(X.as_nd_ndarray(), *state)\n"
-                "        return scratch",
+                "        Y = scratch",
             )
         ],
         "eps outside the root": [
