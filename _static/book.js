@@ -62,19 +62,24 @@ function makeScrollable(element) {
   if (scrolls) element.tabIndex = 0;
 }
 
-// Search results lead to pages; go on to the section that has the words.
-// (Sphinx keeps the words here until the page is complete.)
+// Search results lead to pages; go on to the section that has the words: in its heading,
+// side by side, or at least all of them. (Sphinx keeps them here until the page is complete.)
 const searched = localStorage.getItem("sphinx_highlight_terms");
 function goToFoundSection() {
   if (!searched || location.hash) return;
-  const has = (element) => element?.textContent.toLowerCase().includes(searched);
   const sections = [...document.querySelectorAll("article section[id]")];
+  const withAll = (words, part) =>
+    sections.filter((section) => {
+      const text = part(section)?.textContent.toLowerCase();
+      return text && words.every((word) => text.includes(word));
+    });
+  const innermost = (found) =>
+    found.find((one) => !found.some((other) => other !== one && one.contains(other)));
+  const words = searched.split(" ");
   const found =
-    sections.find((section) => has(section.querySelector("h2, h3"))) ??
-    sections.find(
-      (section) =>
-        has(section) && ![...section.querySelectorAll("section")].some(has),
-    );
+    withAll([searched], (section) => section.querySelector("h2, h3"))[0] ??
+    innermost(withAll([searched], (section) => section)) ??
+    innermost(withAll(words, (section) => section));
   found?.scrollIntoView();
 }
 
