@@ -73,11 +73,13 @@ function goToFoundSection() {
       const text = part(section)?.textContent.toLowerCase();
       return text && words.every((word) => text.includes(word));
     });
+  // Its own: the section around all of a page has the others' headings in it.
+  const heading = (section) => section.querySelector(":scope > :is(h2, h3)");
   const innermost = (found) =>
     found.find((one) => !found.some((other) => other !== one && one.contains(other)));
   const words = searched.split(" ");
   const found =
-    withAll([searched], (section) => section.querySelector("h2, h3"))[0] ??
+    withAll([searched], heading)[0] ??
     innermost(withAll([searched], (section) => section)) ??
     innermost(withAll(words, (section) => section));
   found?.scrollIntoView();

@@ -12,7 +12,8 @@ are counted from 1, and lines without text are not:
   `line[1:8]`: the numbers from the first to the eighth;
 - `cell[2:5][4]`, `cell[:]["test acc"]`: the same of each line.
 
-Where a number is needed, a text stands for its first one. There are + - * / ** (of
+Where a number is needed, a text stands for its first one; nan and inf count, but have
+no value. There are + - * / ** (of
 lists, number by number), the comparisons, `and`, `or`, `not`, "words" `in` a cell or
 line, `abs`, `round`, and the FUNCTIONS. Decimals are computed with exactly.
 """
@@ -54,6 +55,10 @@ FUNCTIONS = {
 }
 EXPONENT = 1000  # the largest one: a slip should not take the machine's memory
 SHOWN = 200  # characters of an output in an error
+# As in "loss nan": passed over, it would make the next number the loss.
+NUMBERS = re.compile(
+    rf"{literals.NUMERAL.pattern}|(?<![\w.])[-+]?(?P<none>nan|inf)(?!\w)", re.I
+)
 
 
 class NoValue(ValueError):
@@ -235,6 +240,8 @@ def contains(text: object, words: object, node: ast.expr) -> bool:
             f'{ast.unparse(node)}: on the left of "in" belong words, on the '
             "right a cell or a line"
         )
+    if not any(line.strip() for line in lines):
+        raise NoValue(f"{ast.unparse(node)} asks for words where nothing is stored")
     return any(" ".join(words.split()) in " ".join(line.split()) for line in lines)
 
 
@@ -246,7 +253,7 @@ def part(
     start, end = int(first or 1), len(entries) if last is None else int(last)
     if not 1 <= start <= end <= len(entries):
         raise NoValue(f"{shown} has {len(entries)} entries, not {start} to {end}")
-    return list(entries[start - 1 : end])
+    return [finite(entry, shown) for entry in entries[start - 1 : end]]
 
 
 def item(found: object, index: object, shown: str) -> object:
@@ -264,13 +271,24 @@ def item(found: object, index: object, shown: str) -> object:
             f"{shown} has no {kind} {index}, but {len(entries)}"
             + (f": {found.strip()[:SHOWN]!r}" if isinstance(found, str) else "")
         )
-    return entries[int(index) - 1]
+    return finite(entries[int(index) - 1], shown)
 
 
-def numbers_of(found: object, shown: str) -> list[Fraction]:
+def numbers_of(found: object, shown: str) -> list[Fraction | float]:
+    """The numbers of a text in order, with nan and inf as such."""
     if not isinstance(found, str):
         raise NoValue(f"{shown} has no entries")
-    return [literals.number(match[0]) for match in literals.NUMERAL.finditer(found)]
+    return [
+        float(match[0]) if match["none"] else literals.number(match[0])
+        for match in NUMBERS.finditer(found)
+    ]
+
+
+def finite(entry: object, shown: str) -> object:
+    """A line, or a number; NoValue where it is nan or inf."""
+    if isinstance(entry, float):
+        raise NoValue(f"the number at that place of {shown} is {entry}")
+    return entry
 
 
 def after(found: object, words: str, shown: str) -> str:

@@ -2,8 +2,9 @@
 
 What a reader does not see as text is no prose: code, formulas, addresses, labels,
 options of directives, HTML, the numbers of a list, and what a program writes between
-two equal comments. Neither is a digit that belongs to a name, as in float32 or AVX-512,
-or to a version of three parts, as in 1.9.1.
+two equal comments. Neither is a digit that belongs to a name, as in float32, AVX-512,
+3D, or 2-D, or to a version of three parts, as in 1.9.1. A unit may follow a number at
+once, as in 12ms or 1.5x, and so may the ending of 9th.
 """
 
 import re
@@ -11,9 +12,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 NUMERAL = re.compile(
-    r"(?<![\w.])(?<![^\W\d]-)[-+−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
-    r"(?:[eE][-+]?\d+)?(?!\w|\.\d)"
+    # Atomic (?>…): where the next lines refuse it, fewer of its digits are none either.
+    r"(?<![\w.])(?<![^\W\d]-)[-+−]?"
+    r"(?>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+    r"(?!_|\.\d)(?!-?[dD]\b)"
+    r"(?![^\W\d_]+[\d_])"  # letters and digits in turn are a name, letters alone a unit
 )
+ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")  # the ending of a numeral
 # What is hidden, except for its group "shown".
 HIDDEN = [
     re.compile(r"<!-- *([\w-]+) *-->.*?<!-- *\1 *-->", re.S),
@@ -26,8 +31,11 @@ HIDDEN = [
     re.compile(r"<?https?://[^\s>)]+>?"),
     re.compile(r'<[a-zA-Z/](?:[^>]*?\balt="(?P<shown>[^"]*)")?[^>]*>'),
     re.compile(r"^\([\w-]+\)=$", re.M),
-    re.compile(r"^[ \t]*(?:\*\*)?\d+[.)](?=[ \t])", re.M),
+    re.compile(r"(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)"),  # emphasis, as in _0.99_
+    re.compile(r"(?<![\w.])(?P<shown>[1-9]\d*)x(?=\d)"),  # of 5x5
+    re.compile(r"(?:\A|\n[ \t]*\n)[ \t]*\*\*\d+[.)](?=[ \t])"),  # **1. A title**
 ]
+ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<mark>[-*+]|\d+[.)])[ \t]+")
 FENCE = re.compile(r"\s*(`{3,}|~{3,}|:{3,})(?:\{([\w:-]+)\})?(.*)")
 CODE = {None, "math", "code", "code-block", "code-cell", "raw"}
 # Directives whose first line has words for readers; that of the others has a label.
@@ -49,7 +57,25 @@ def readable(markdown: str) -> str:
     text = without_fences(markdown)
     for pattern in HIDDEN:
         text = pattern.sub(blanked, text)
-    return text
+    return without_list_numbers(text)
+
+
+def without_list_numbers(text: str) -> str:
+    """The text with blanks for the numbers of lists.
+
+    A line of a paragraph may begin with "64. Then": as in CommonMark, a list begins
+    there with a bullet or a 1 alone. Any number continues a list.
+    """
+    lines, start, column = [], True, 0  # column: where the text of the last item begins
+    for line in text.splitlines(keepends=True):
+        item = ITEM.match(line)
+        column = 0 if start else column
+        begins = start or (item and item["mark"] in ("-", "*", "+", "1.", "1)"))
+        if item and (begins or len(item["indent"]) < column):
+            line, column = blanks(item[0]) + line[item.end() :], item.end()
+        start = not line.strip() or line.startswith("#")
+        lines.append(line)
+    return "".join(lines)
 
 
 def blanked(match: re.Match) -> str:
@@ -115,16 +141,33 @@ def agrees(value: Fraction | float, literal: str) -> bool:
 
     Of two neighbors that are as close both are right: what is stored was rounded, too.
     """
+    off = abs(Fraction(value) - number(literal))
+    if literal.lstrip("-+−") in ("0", "1"):
+        # A reader takes them for none and for all, or for exactly one, and half of a
+        # share would round to either: they have to be right with one more digit.
+        return off < Fraction(1, 20)
     exponent = int(literal.lower().partition("e")[2] or 0)
     unit = Fraction(10) ** (exponent - decimals(literal))
-    return abs(Fraction(value) - number(literal)) <= unit / 2
+    return off <= unit / 2
 
 
-def shown(value: Fraction | float, literal: str) -> str:
+def shown(value: Fraction | float, literal: str) -> str | None:
     """A value with as many digits as a numeral has, and written like it.
 
-    A tie goes to the even digit.
+    A tie goes to the even digit. A value that would be 0 or 1, but does not agree with
+    it, gets one digit more. None: it is not zero, but would become so where the numeral
+    was not; then nearly every value would agree, and an author has to look.
     """
+    new = rounded(value, literal)
+    if not agrees(value, new):
+        new = rounded(value, literal + ".0")
+    nonzero = re.compile(r"[1-9]")
+    return (
+        None if value and nonzero.search(literal) and not nonzero.search(new) else new
+    )
+
+
+def rounded(value: Fraction | float, literal: str) -> str:
     places = decimals(literal)
     if "e" in literal.lower():
         digits, _, exponent = f"{abs(float(value)):.{places}e}".partition("e")

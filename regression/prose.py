@@ -68,6 +68,7 @@ class Numeral:
     literal: str
     kind: str = ""  # "" where it has no record
     source: str = ""
+    key: str = ""  # of its record
 
 
 class Book:
@@ -117,6 +118,11 @@ class Book:
                     yield Passage(path, cell.get("id", "?"), texts(cell), home)
         for path, page in self.pages.items():
             yield Passage(path, "", [(page, "text")], (self.records, str(path)))
+
+    def known(self, path: Path) -> Path:
+        """The path by which the book knows a notebook."""
+        resolved = path.resolve()
+        return next((p for p in self.notebooks if p.resolve() == resolved), path)
 
     def notebook(self, name: str) -> Path:
         """The notebook that a name stands for: its own, or only the end of it."""
@@ -205,7 +211,8 @@ def malformed(record: object) -> str:
 def numerals(passage: Passage) -> tuple[list[Numeral], list[str]]:
     """The numerals of a passage with what its record says, and the keys of no numeral.
 
-    "0.5 (2)" is the second 0.5 alone, "0.5" every one that has no key of its own.
+    "0.5 (2)" is the second 0.5 alone, "0.5" every one that has no key of its own; of
+    these only a constant may have several (`shared`).
     """
     said = {}
     for kind in "computed", "published", "constants":
@@ -221,8 +228,17 @@ def numerals(passage: Passage) -> tuple[list[Numeral], list[str]]:
             entry = own if own in said else literal
             used.add(entry)
             kind, source = said.get(entry, ("", ""))
-            found.append(Numeral(place, *match.span(), literal, kind, source))
+            found.append(Numeral(place, *match.span(), literal, kind, source, entry))
     return found, [key for key in said if key not in used]
+
+
+def shared(found: list[Numeral]) -> dict[str, int]:
+    """The keys that bind several numerals to one source, and how many each binds.
+
+    That two numbers are equal today says nothing of where the second one is from.
+    """
+    keys = [n.key for n in found if n.kind in ("computed", "published")]
+    return {key: many for key, many in collections.Counter(keys).items() if many > 1}
 
 
 def unrecorded(passage: Passage) -> list[Numeral]:
@@ -245,6 +261,11 @@ def faults(book: Book, passage: Passage, missing: bool = True) -> Iterator[str]:
         return
     find = book.finder(passage.path)
     found, unused = numerals(passage)
+    for key, many in shared(found).items():
+        yield (
+            f"{passage}: the record has {key!r} for one number, but the text has it "
+            f'{many} times; give each its own, "{key} (2)" to the second.'
+        )
     for n in found:
         told = passage.told(n.start, n.end, n.place)
         if n.kind == "computed":
@@ -255,6 +276,7 @@ def faults(book: Book, passage: Passage, missing: bool = True) -> Iterator[str]:
             else:
                 if not literals.agrees(value, n.literal):
                     now = literals.shown(value, n.literal)
+                    now = now or f"{float(value):g}, for which it has too few digits"
                     yield f"{told}: {n.literal} is now {now} ({n.source})."
     if missing:
         for n in unrecorded(passage):
@@ -290,21 +312,26 @@ def find_words(passage: Passage, words: str) -> tuple[int | None, tuple[int, int
 
 
 def renew(book: Book, passage: Passage) -> list[tuple[str, str]]:
-    """Write the stored numbers into a passage: its sentences that change, old, new."""
+    """Write the stored numbers into a passage: its sentences that change, old, new.
+
+    What an author has to write stays as it is, for `faults` to tell.
+    """
     if malformed(passage.record):
         return []
     find = book.finder(passage.path)
     found, unused = numerals(passage)
+    old = [table[key] for table, key in passage.texts]
     fresh = [dataclasses.replace(n) for n in found]
     for n in fresh:
-        with contextlib.suppress(NoValue):
-            if n.kind == "computed":
+        # With another number, the ending of 2nd would be another, too.
+        if n.kind == "computed" and not literals.ORDINAL.match(old[n.place], n.end):
+            with contextlib.suppress(NoValue):
                 value = expressions.number(n.source, find)
                 if not literals.agrees(value, n.literal):
-                    n.literal = literals.shown(value, n.literal)
-    if fresh == found:
+                    n.literal = literals.shown(value, n.literal) or n.literal
+    # Whose a shared key is only an author knows, and the new record would forget.
+    if fresh == found or shared(found):
         return []
-    old = [table[key] for table, key in passage.texts]
     for place, (table, key) in enumerate(passage.texts):
         text, done = "", 0  # done: up to where the old text is in the new one
         for n in (n for n in fresh if n.place == place):
@@ -330,10 +357,10 @@ def record_of(found: list[Numeral], old: dict, unused: list[str]) -> dict:
     first, count = {}, collections.Counter()
     for n in found:
         count[n.literal] += 1
-        said = first.setdefault(n.literal, (n.kind, n.source))
+        kind = first.setdefault(n.literal, n.kind)
         if n.kind and count[n.literal] == 1:
             entries[n.kind][n.literal] = n.source
-        elif n.kind and said != (n.kind, n.source):
+        elif n.kind and not kind == n.kind == "constants":  # these alone share a key
             entries[n.kind][f"{n.literal} ({count[n.literal]})"] = n.source
     for kind, given in old.items():
         for key in given:
@@ -348,25 +375,36 @@ def record_of(found: list[Numeral], old: dict, unused: list[str]) -> dict:
 
 def refreshed(
     own: project.Project, path: Path, notebook: NotebookNode
-) -> tuple[dict[Path, str], list[str], list[str]]:
+) -> tuple[dict[Path, str], list[str]]:
     """Write a notebook's new outputs into its text, and where else it is quoted.
 
     notebook: with its new outputs; its text is changed in place. Returned are the other
-    files that change, with their contents; what changes, in sentences; and what no
-    longer holds and is for an author to correct.
+    files that change, with their contents; and what changes, in sentences.
     """
     book = Book(own, {path: notebook})
-    path = next((p for p in book.notebooks if p.resolve() == path.resolve()), path)
-    others, changes, wrong = set(), [], []
+    path = book.known(path)
+    others, changes = set(), []
     for passage in list(book.passages()):
         if book.quotes(passage, path):
             for before, after in renew(book, passage):
                 changes.append(f"{passage}\n  before | {before}\n  after  | {after}")
                 others |= {passage.path}
                 others |= set() if passage.cell else {book.records_path}
-            wrong += faults(book, passage, missing=False)
     files = {p.resolve(): book.content(p) for p in sorted(others - {path})}
-    return files, changes, wrong
+    return files, changes
+
+
+def left(own: project.Project, paths: list[Path]) -> list[str]:
+    """What a refresh of these notebooks leaves for an author to correct."""
+    new = {path: nbformat.read(path, as_version=4) for path in paths}
+    book = Book(own, new)
+    known = {book.known(path) for path in paths}
+    return book.faults + [
+        fault
+        for passage in book.passages()
+        if any(book.quotes(passage, path) for path in known)
+        for fault in faults(book, passage, missing=False)
+    ]
 
 
 def candidates(book: Book, passage: Passage, literal: str) -> Iterator[str]:
@@ -391,13 +429,28 @@ def candidates(book: Book, passage: Passage, literal: str) -> Iterator[str]:
                         yield f"100 * {shown}"
 
 
+def stop_on_unknown(files: list[Path], own: project.Project, book: Book) -> None:
+    """Exit where a file is asked for in which nothing would be looked at."""
+    known = {path.resolve() for path in [*own.paths(), *map(Path, book.records)]}
+    unknown = [str(path) for path in files if path.resolve() not in known]
+    if unknown:
+        pages = own.prose and f" or pages with an entry in {own.prose}"
+        sys.exit(
+            f"Expected notebooks below {own.notebooks}{pages}, found "
+            f"{', '.join(unknown)}; correct the name or add the entry."
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regression.prose")
     parser.add_argument("files", nargs="*", type=Path)
-    wanted = {path.resolve() for path in parser.parse_args().files}
-    book = Book(project.here())
+    files = parser.parse_args().files
+    wanted = {path.resolve() for path in files}
+    own = project.here()
+    book = Book(own)
     told = list(book.faults)
     print(*told, sep="\n", end="\n" if told else "")
+    stop_on_unknown(files, own, book)
     for passage in book.passages():
         if wanted and passage.path.resolve() not in wanted:
             continue

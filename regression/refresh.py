@@ -42,12 +42,12 @@ class NotRefreshed(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regression.refresh")
     parser.add_argument("notebooks", nargs="*", type=Path)
-    own, failed, wrong = project.here(), [], []
+    own, failed, done = project.here(), [], []
     paths = parser.parse_args().notebooks or own.paths()
     stop_on_doubt(own)
     for path in paths:
         try:
-            seconds, found = refresh(path, own)
+            seconds = refresh(path, own)
         except (NotRefreshed, OSError) as error:
             failed.append(str(path))
             print(f"{path}: nothing is written.\n{error}")
@@ -56,9 +56,11 @@ def main() -> None:
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             sys.exit(f"{path}: interrupted, nothing is written.")
         else:
-            wrong += found
+            done.append(path)
             print(f"{path}: refreshed, {seconds:.0f} s.")
     said = [f"Not refreshed: {', '.join(failed)}."] if failed else []
+    # Once all are stored: a notebook may quote one that came later.
+    wrong = prose.left(own, done) if done else []
     if wrong:
         said += ["THE OUTPUTS NO LONGER BEAR OUT THE TEXT. Correct:", *wrong]
     if said:
@@ -97,11 +99,8 @@ def uncommitted(folders: list[str]) -> str:
     return done.stdout
 
 
-def refresh(path: Path, own: project.Project) -> tuple[float, list[str]]:
-    """Refresh one notebook; NotRefreshed says why not.
-
-    Returned are the seconds that it took, and the sentences that no longer hold.
-    """
+def refresh(path: Path, own: project.Project) -> float:
+    """Refresh one notebook, and return the seconds; NotRefreshed says why not."""
     before = path.read_bytes()
     try:
         stored = nbformat.reads(before.decode(), as_version=4)
@@ -146,13 +145,13 @@ def refresh(path: Path, own: project.Project) -> tuple[float, list[str]]:
         for profile, r in runs.items()
     }
     kept = record.text_of(full, trained, notes)
-    quoting, changes, wrong = prose.refreshed(own, path, full)
+    quoting, changes = prose.refreshed(own, path, full)
     print(*changes, sep="\n", end="\n" if changes else "")
     notebook = nbformat.writes(full) + "\n"
     # A notebook that is a link stays one.
     files = {path.resolve(): notebook, record.path_of(path): kept} | quoting
     write(files, before)
-    return done.seconds, wrong
+    return done.seconds
 
 
 def stop_on_errors(notebook: nbformat.NotebookNode) -> None:

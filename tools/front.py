@@ -23,6 +23,12 @@ def picture(root: str | Path) -> tuple[str, str]:
     stored = Stored(root, CHAPTER)
     layer, plain = (stored.logged(cell, ACCURACY) for cell in LOGS)
     passes = len(layer)
+    if passes != len(plain) or passes < 2:
+        raise ValueError(
+            f"Expected {' and '.join(LOGS)} of chapters/{CHAPTER}.ipynb to have logs "
+            f"of as many epochs, two at least, found {passes} and {len(plain)}; "
+            "refresh the chapter."
+        )
     alt = (
         f"Two curves over {passes} passes over the training images. With batch "
         f"normalization {percent(layer[0])} of the test images are named correctly "
@@ -44,8 +50,11 @@ def percent(share: float) -> str:
 
 
 def drawing(layer: list[float], plain: list[float], alt: str) -> str:
-    """The two curves as SVG, labeled on the lines; values are shares of 1."""
-    passes = max(len(layer), len(plain))
+    """The two curves as SVG, labeled on the lines; values are shares of 1.
+
+    Both have as many, two at least, one for each pass.
+    """
+    passes = len(layer)
 
     def x(number):
         return LEFT + (number - 1) * (RIGHT - LEFT) / (passes - 1)

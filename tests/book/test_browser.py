@@ -122,6 +122,7 @@ def test_no_line_of_code_scrolls_on_a_laptop(book, site, visit, width):
     """With the longest line that the formatter allows, and beside a scroll bar."""
     limit = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
     line = "x" * limit["line-length"]
+    cells = 0
     for name in book.pages:
         if not re.search("batch-norm-[a-z]+[.]html$", name):
             continue
@@ -135,6 +136,7 @@ def test_no_line_of_code_scrolls_on_a_laptop(book, site, visit, width):
             }""",
             line,
         )
+        cells += page.locator(".cell_input pre").count()
         wide = page.evaluate(
             """() => [...document.querySelectorAll(".cell_input pre")]
                 .filter(pre => pre.scrollWidth > pre.clientWidth)
@@ -142,11 +144,12 @@ def test_no_line_of_code_scrolls_on_a_laptop(book, site, visit, width):
         )
         page.close()
         assert not wide, f"{name}:\n" + "\n".join(wide)
+    assert cells > 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_figures_stand_on_the_page_itself_as_large_as_they_are_drawn(visits, theme):
-    wrong = []
+    wrong, drawings = [], 0
     for name, seen in visits.items():
         seen.page.emulate_media(color_scheme=theme)
         seen.page.wait_for_function(
@@ -159,9 +162,11 @@ def test_figures_stand_on_the_page_itself_as_large_as_they_are_drawn(visits, the
         for src, ground, shown, drawn in seen.page.evaluate(FIGURES):
             if ground != "rgba(0, 0, 0, 0)":
                 wrong.append(f"{name}: {src} stands on {ground}")
+            drawings += src.endswith(".svg")
             if src.endswith(".svg") and abs(shown - drawn) > 1:
                 wrong.append(f"{name}: {src}, {drawn} pixels wide, has {shown}")
     assert not wrong, "\n".join(wrong)
+    assert drawings > 0
 
 
 FIGURES = """() => [...document.querySelectorAll("figure img")].map(image => [
@@ -210,6 +215,15 @@ def test_search_leads_to_the_right_section(site, visit):
     )
     section = page.locator("section", has_text=heading).last
     assert "moving" in section.inner_text() and "variance" in section.inner_text()
+
+
+def test_search_leads_to_a_page_s_first_section_and_not_to_its_top(site, visit):
+    page = visit(site + "search.html?q=measure+first").page
+    results = page.locator("#search-results li a")
+    results.filter(has_text=re.compile("speed", re.I)).first.click()
+    page.wait_for_url("**/chapters/batch-norm-speed.html*")
+    top = "document.querySelector('#measure-first').getBoundingClientRect().top"
+    page.wait_for_function(f"scrollY > 0 && {top} < 200")
 
 
 def test_search_is_open_to_the_keyboard(site, visit):

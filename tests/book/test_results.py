@@ -176,18 +176,28 @@ def test_a_value_that_no_cell_glued_is_named_with_those_there_are(root):
         results.Stored(root, "lesson").value("loss")
 
 
-def test_the_front_picture_says_what_the_logs_store(tmp_path):
-    (tmp_path / "chapters").mkdir()
+def picture(folder, layer, plain):
+    """The front page's, of two logs with these accuracies."""
+    (folder / "chapters").mkdir()
     cells = [
         {"cell_type": "code", "id": cell, "source": "", "outputs": [log(values)]}
-        for cell, values in (
-            ("fashion-with", (0.8398, 0.86, 0.8847)),
-            ("fashion-without", (0.1, 0.6685, 0.8375)),
-        )
+        for cell, values in zip(front.LOGS, (layer, plain), strict=True)
     ]
-    path = tmp_path / "chapters" / f"{front.CHAPTER}.ipynb"
+    path = folder / "chapters" / f"{front.CHAPTER}.ipynb"
     path.write_text(json.dumps({"cells": cells, "metadata": {}}))
-    svg, caption = front.picture(tmp_path)
+    return front.picture(folder)
+
+
+@pytest.mark.parametrize("plain", [(0.1,), (0.1, 0.5, 0.6)])
+def test_a_picture_needs_two_logs_of_as_many_epochs(tmp_path, plain):
+    layer = plain[:2]
+    found = f"found {len(layer)} and {len(plain)}; refresh the chapter"
+    with pytest.raises(ValueError, match=f"fashion-with and fashion-wi.*, {found}"):
+        picture(tmp_path, layer, plain)
+
+
+def test_the_front_picture_says_what_the_logs_store(tmp_path):
+    svg, caption = picture(tmp_path, (0.8398, 0.86, 0.8847), (0.1, 0.6685, 0.8375))
     drawn = ElementTree.fromstring(svg)
     shown = [text.text for text in drawn.iter("text")]
     assert [text for text in shown if "%" in text] == ["84%", "10%", "88%", "84%"]

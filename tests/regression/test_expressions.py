@@ -16,6 +16,7 @@ CELLS = {
     "train": LOG,
     "verdict": Cell(["  with BN is ahead of without", "(64, 20)  0.27 of the time"]),
     "silent": Cell(),
+    "diverged": Cell(["epoch 1, loss nan, train acc 0.10", "ratios [2.0, -inf, 3.0]"]),
 }
 
 
@@ -47,6 +48,9 @@ def find(notebook, name):
         ("0.1 + 0.2", "0.3"),
         ("100 * (1 - 0.9 ** 2)", "19"),
         ("abs(round(0.27 - 1, 1))", "0.7"),
+        ('diverged["epoch 1"]["train acc"]', "0.10"),
+        ("diverged[1][3]", "0.10"),
+        ("diverged[2][3] - diverged[2][1]", "1"),
     ],
 )
 def test_numbers(expression, value):
@@ -99,6 +103,9 @@ def test_claims(expression, truth):
         ("train.__class__.__name__", "is not part of the language"),
         ("[1 for _ in train]", "is not part of the language"),
         ("max()", "is not part of the language"),
+        ('diverged["epoch 1"]["loss"]', "the number at that place of .* is nan"),
+        ("diverged[1][2]", "that place of diverged\\[1\\] is nan"),
+        ("max(diverged[2][1:])", "that place of diverged\\[2\\] is -inf"),
     ],
 )
 def test_what_has_no_value_is_told(expression, why):
@@ -111,6 +118,12 @@ def test_a_claim_has_to_be_true_or_false():
         expressions.truth("not train[1][2]", find)
     with pytest.raises(NoValue, match="on the right a cell or a line"):
         expressions.truth('"x" in 1', find)
+
+
+def test_a_cell_that_stored_nothing_bears_no_claim_out():
+    for claim in '"False" not in silent', '"False" in silent':
+        with pytest.raises(NoValue, match="asks for words where nothing is stored"):
+            expressions.truth(claim, find)
 
 
 def test_what_is_compared_is_told_with_its_numbers():

@@ -56,15 +56,15 @@ def faults(**settings):
 
 
 def refreshed(path, output, **settings):
-    """What a refresh that prints this changes: the notebook, and what it returns."""
+    """What a refresh that prints this changes, and what it leaves to the author."""
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[0].outputs[0].text = output
     own = project.Project(Path(), **settings)
-    others, changes, wrong = prose.refreshed(own, path, notebook)
+    others, changes = prose.refreshed(own, path, notebook)
     nbformat.write(notebook, path)
     for other, content in others.items():
         other.write_text(content, encoding="utf-8")
-    return notebook, changes, wrong
+    return notebook, changes, prose.left(own, [path])
 
 
 def test_a_text_that_agrees_has_no_faults():
@@ -104,9 +104,32 @@ def test_each_number_needs_a_record_and_each_record_a_number():
 
 def test_one_literal_may_have_two_origins():
     record = {"computed": {"5": "train[1][1]", "5 (2)": "train[1][2]"}}
-    write(code("train", "5 6"), text("one", "A 5, a 5, a 5.", record))
+    write(code("train", "5 6"), text("one", "A 5, a 5.", record))
     (fault,) = faults()
     assert fault.endswith("5 is now 6 (train[1][2]).")
+
+
+@pytest.mark.parametrize("kind", ["computed", "published"])
+def test_one_origin_is_of_one_numeral(kind):
+    """The second one may be another number, which refresh would overwrite."""
+    record = {kind: {"5": "train[1][1]"}}
+    path = write(code("train", "5"), text("one", "A 5, a 5.", record))
+    told = (
+        "first-lesson.ipynb, one: the record has '5' for one number, but the text has "
+        'it 2 times; give each its own, "5 (2)" to the second.'
+    )
+    assert faults() == [told]
+    notebook, changes, wrong = refreshed(path, "6")
+    assert notebook.cells[1].source == "A 5, a 5." and changes == []
+    assert wrong[0] == told
+    record = {kind: {"5": "train[1][1]"}, "constants": ["5 (2)"]}
+    write(code("train", "5"), text("one", "A 5, a 5, a 5.", record))
+    assert faults() == [told]
+    record["constants"].append("5 (3)")
+    write(code("train", "5"), text("one", "A 5, a 5, a 5.", record))
+    assert faults() == []
+    write(text("one", "A 5, a 5.", {"constants": ["5"]}))
+    assert faults() == []
 
 
 @pytest.mark.parametrize(
@@ -148,8 +171,8 @@ def test_captions_and_alt_texts_are_text():
     (fault,) = faults()
     assert '"It ends at 0.99.": 0.99 is now 0.98' in fault
     notebook = nbformat.read(path, as_version=4)
-    _, changes, wrong = prose.refreshed(project.Project(Path()), path, notebook)
-    assert len(changes) == 1 and wrong == []
+    _, changes = prose.refreshed(project.Project(Path()), path, notebook)
+    assert len(changes) == 1
     metadata = notebook.cells[0].metadata
     assert metadata.mystnb.figure.caption == "It ends at 0.98."
     assert metadata.prose["computed"] == {
@@ -193,18 +216,23 @@ def test_a_refresh_writes_the_new_numbers_and_keeps_the_record_in_step():
 
 
 def test_numbers_that_become_equal_and_part_again_keep_their_origins():
-    record = {"computed": {"5": "t[1]", "6": "t[2]"}, "constants": ["7"]}
-    path = write(code("t", "5\n6"), text("one", "A 5, a 6, a 5, a 7.", record))
+    record = {
+        "computed": {"5": "t[1]", "6": "t[2]", "5 (2)": "t[1]"},
+        "constants": ["7"],
+    }
+    words = "A 5, a 6, a 5, a 7, a 7."
+    path = write(code("t", "5\n6"), text("one", words, record))
     notebook, _, wrong = refreshed(path, "7\n7")
-    assert notebook.cells[1].source == "A 7, a 7, a 7, a 7." and wrong == faults() == []
+    assert notebook.cells[1].source == "A 7, a 7, a 7, a 7, a 7."
+    assert wrong == faults() == []
     assert notebook.cells[1].metadata.prose == {
-        "computed": {"7": "t[1]", "7 (2)": "t[2]"},
-        "constants": ["7 (4)"],
+        "computed": {"7": "t[1]", "7 (2)": "t[2]", "7 (3)": "t[1]"},
+        "constants": ["7 (4)", "7 (5)"],
     }
     notebook, _, _ = refreshed(path, "10\n6")
-    assert notebook.cells[1].source == "A 10, a 6, a 10, a 7." and faults() == []
+    assert notebook.cells[1].source == "A 10, a 6, a 10, a 7, a 7." and faults() == []
     assert notebook.cells[1].metadata.prose == {
-        "computed": {"10": "t[1]", "6": "t[2]"},
+        "computed": {"10": "t[1]", "6": "t[2]", "10 (2)": "t[1]"},
         "constants": ["7"],
     }
 
@@ -217,6 +245,52 @@ def test_a_refresh_tells_what_an_author_has_to_correct():
     assert "it is 0.9890" in fault and '"ahead of the published" does not hold' in fault
     _, changes, wrong = refreshed(path, "epoch 1, acc 0.9756\n")
     assert changes == [] and len(wrong) == 2 and "train has no line 2" in wrong[0]
+
+
+@pytest.mark.parametrize(
+    "words, literal, new, told",
+    [
+        ("It is 0.003.", "0.003", "0.0003",
+         "0.003 is now 0.0003, for which it has too few digits (t[1])."),
+        ("It is the 2nd.", "2", "3", "2 is now 3 (t[1])."),
+    ],
+)  # fmt: skip
+def test_what_only_an_author_can_write_anew_stays(words, literal, new, told):
+    record = {"computed": {literal: "t[1]"}}
+    path = write(code("t", literal), text("one", words, record))
+    assert faults() == []
+    notebook, changes, (fault,) = refreshed(path, new)
+    assert notebook.cells[1].source == words and changes == []
+    assert fault.endswith(told)
+
+
+def test_a_refresh_tells_of_files_in_which_it_could_write_nothing():
+    path = write(code("train", OUTPUT), text("after", TEXT, RECORD))
+    Path("prose.json").write_text(json.dumps({"gone.md": {}}))
+    _, _, (fault,) = refreshed(path, OUTPUT, prose="prose.json")
+    assert fault.startswith("gone.md can't be read: ")
+
+
+def test_what_several_notebooks_leave_to_the_author_is_told_once_as_it_is_now():
+    first = write(code("a", "5"), name="first")
+    record = {
+        "computed": {"5": "first.a[1]", "7": "b[1]"},
+        "holds": {"fewer": "first.a[1] < b[1]"},
+    }
+    second = write(code("b", "7"), text("one", "5, fewer than 7.", record), name="last")
+    own = project.Project(Path())
+    for path, output in (first, "9"), (second, "8"):
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[0].outputs[0].text = output
+        others, _ = prose.refreshed(own, path, notebook)
+        nbformat.write(notebook, path)
+        for other, content in others.items():
+            other.write_text(content, encoding="utf-8")
+    (fault,) = prose.left(own, [first, second])
+    assert fault.endswith(
+        '"9, fewer than 8.": "fewer" does not hold: first.a[1] < b[1]; '
+        "first.a[1] = 9, b[1] = 8."
+    )
 
 
 def test_other_notebooks_and_pages_that_quote_it_are_renewed():
@@ -277,6 +351,21 @@ def test_the_command_suggests_where_a_number_may_come_from(monkeypatch, capsys):
         "  47 may be 100 * near[2][1]  loss 0.47",
         "  47 may be below[1][1]  47.3",
     ]
-    monkeypatch.setattr("sys.argv", ["prose", "other.ipynb"])
+
+
+def test_the_command_passes_no_file_that_it_does_not_look_at(monkeypatch, tmp_path):
+    write(text("one", "It is 5.", {"constants": ["5"]}))
+    Path("page.md").write_text("A 5.\n")
+    Path("other.md").write_text("A 5.\n")
+    Path("prose.json").write_text(json.dumps({"page.md": {"constants": ["5"]}}))
+    Path("pyproject.toml").write_text('[tool.regression]\nprose = "prose.json"\n')
+    known = ["first-lesson.ipynb", str(tmp_path / "page.md")]
+    monkeypatch.setattr("sys.argv", ["prose", *known])
     prose.main()
-    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("sys.argv", ["prose", *known, "other.md"])
+    with pytest.raises(SystemExit) as stopped:
+        prose.main()
+    assert stopped.value.code == (
+        "Expected notebooks below . or pages with an entry in prose.json, found "
+        "other.md; correct the name or add the entry."
+    )

@@ -406,3 +406,22 @@ def test_a_link_stays_one(repository):
 def test_seeds_are_what_the_code_passes_to_seed(code, found):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     assert refresh_module.seeds(notebook) == found
+
+
+def test_what_is_left_to_the_author_is_told_once_for_all_notebooks(
+    tmp_path, monkeypatch
+):
+    """Not after each: a verdict may hold again once the next one is stored."""
+    monkeypatch.chdir(tmp_path)
+    for name in "first", "last":
+        cell = nbformat.v4.new_code_cell(id="a")
+        cell.outputs.append(nbformat.v4.new_output("stream", text="5"))
+        text = nbformat.v4.new_markdown_cell("Fewer.", id="text")
+        text.metadata["prose"] = {"holds": {"Fewer": "first.a[1] < last.a[1]"}}
+        notebook = nbformat.v4.new_notebook(cells=[cell, text][: 1 + (name == "last")])
+        nbformat.write(notebook, f"{name}.ipynb")
+    monkeypatch.setattr(refresh_module, "refresh", lambda path, own: 0.0)
+    monkeypatch.setattr("sys.argv", ["refresh"])
+    with pytest.raises(SystemExit) as stopped:
+        refresh_module.main()
+    assert str(stopped.value).count("does not hold") == 1

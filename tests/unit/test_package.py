@@ -60,7 +60,8 @@ def test_wheel_holds_the_course_and_nothing_else(wheel):
     assert top == {"utils", "batch_norm_course.py"}
     kinds = {Path(name).suffix for name in names if "/chapters/" in name}
     assert kinds == {".ipynb", ".json", ".toml"}
-    assert not [name for name in names if name.endswith(".record.json")]
+    stored = [name for name in names if name.endswith(".json")]
+    assert all(name.endswith(".spread.json") for name in stored), stored
 
 
 def test_installed_package_works_away_from_the_clone(wheel, tmp_path):
