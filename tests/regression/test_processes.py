@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from regression import __main__ as program
 from regression import plugin, run
 from tests.support.runs import (
     metadata,
@@ -64,11 +65,20 @@ def ratio(name, first, second):
     return notebook
 
 
-def run_with_second_chance(folder, paths=(".",), **notebooks):
+# What `python -m regression` does, on a machine where others take so many cores.
+BESIDE = """
+import sys, time
+from regression import __main__ as program
+program.taken_by_others = lambda: {} * time.monotonic()
+sys.exit(program.main(sys.argv[1:]))
+"""
+
+
+def run_with_second_chance(folder, paths=(".",), taken=0, **notebooks):
     """(what `python -m regression` said, how often each notebook ran)."""
     for name, notebook in notebooks.items():
         write(folder, name, notebook)
-    run = regression_run(folder, program=["-m", "regression"], paths=paths)
+    run = regression_run(folder, program=["-c", BESIDE.format(taken)], paths=paths)
     return run, {name: int((folder / f"{name}.runs").read_text()) for name in notebooks}
 
 
@@ -92,6 +102,39 @@ def test_a_ratio_that_is_off_twice_is_red(tmp_path):
     run, runs = run_with_second_chance(tmp_path, off=ratio("off", 9.0, 9.0))
     assert run.code == 1 and runs == {"off": 2}
     assert run.output.count("1.0 became 9.0, off by 8, 1 is allowed") >= 2
+
+
+def test_a_ratio_is_not_judged_where_others_took_the_cores(tmp_path):
+    taken = os.cpu_count()
+    run, runs = run_with_second_chance(
+        tmp_path, taken=taken, off=ratio("off", 9.0, 9.0)
+    )
+    assert run.code == 0 and runs == {"off": 2}, run.output
+    words = f"ratios of durations in off.ipynb, since other processes took {taken}.0 of"
+    assert f"Not judged: {words}" in run.output
+
+
+def test_what_else_is_off_is_judged_where_others_took_the_cores(tmp_path):
+    off = ratio("off", 9.0, 9.0)
+    once = "print('done' if runs == 1 else 'gone')"
+    off.cells[-1].source = once
+    run, runs = run_with_second_chance(tmp_path, taken=os.cpu_count(), off=off)
+    assert run.code == 1 and runs == {"off": 2}
+    assert "Not judged" not in run.output
+
+
+def test_time_of_others_is_without_our_own(tmp_path):
+    stat = tmp_path / "stat"
+    ticks = os.sysconf("SC_CLK_TCK")
+    before = program.taken_by_others(tmp_path / "missing")
+    # user, nice, system, idle, waiting for a disk, interrupts (2), stolen
+    stat.write_text(
+        f"cpu  {700 * ticks} 0 0 {5 * ticks} {4 * ticks} 0 0 {300 * ticks}\n"
+    )
+    own = os.times()
+    taken = program.taken_by_others(stat)
+    assert before == 0
+    assert taken == pytest.approx(1000 - sum(own[:4]), abs=0.5)
 
 
 def test_a_ratio_gets_no_second_chance_where_another_notebook_is_off(tmp_path):
