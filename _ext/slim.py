@@ -3,17 +3,25 @@
 - Font Awesome: the style sheet names 2,000 icons and loads fonts that draw them all;
   the pages show some 20. After the build the rules and glyphs of the others go, which
   makes 0.3 MB less on every page.
+- What a figure says of itself: comments, groups that do nothing, digits beyond a
+  hundredth of a point, and each style as often as it is used.
 - Thebe, which would run cells on a server: its scripts name a foreign host, and are
   set up twice, which is an error in the browser's console.
 """
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 from fontTools.subset import Options, Subsetter, load_font, save_font
 
 ICON = re.compile(r"(?:\.fa-[\w-]+:before,?)+\{content:\"\\[^\"]+\"\}")
 NAME = re.compile(r"\bfa-[\w-]+")
+SVG = "{http://www.w3.org/2000/svg}"
+ElementTree.register_namespace("", SVG[1:-1])
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+USED = re.compile(r"^(?:url\()?#([\w-]+)")
+DIGITS = re.compile(r"(\.\d\d)\d+")
 GLYPH = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 
 
@@ -48,6 +56,50 @@ def slim_icons(app, error):
     (out / "_static" / "scripts" / "fontawesome.js").unlink()
 
 
+def slim_figures(app, error):
+    if error or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).glob("_images/*.svg"):
+        text = path.read_text(encoding="utf-8")
+        if '<g id="figure_1">' in text:  # matplotlib drew it
+            path.write_text(slim_figure(text), encoding="utf-8")
+
+
+def slim_figure(svg):
+    """The same picture, of a figure that matplotlib has written as SVG."""
+    root, classes, ids = ElementTree.fromstring(svg), {}, {}
+    for parent in root.iter():
+        parent[:] = [inner for child in parent for inner in unwrapped(child)]
+    for element in root.iter():
+        element.tail = None
+        element.text = (element.text or "").strip()
+        if style := element.attrib.pop("style", None):
+            element.set("class", classes.setdefault(style, f"s{len(classes)}"))
+        for name, value in element.items():
+            if name == "d":
+                value = re.sub(r"\s*([A-Za-z])\s*", r"\1", value)
+            if name in {"d", "x", "y", "transform"} and not value.startswith("scale"):
+                value = DIGITS.sub(r"\1", value)
+            for used in USED.findall(value):
+                value = value.replace(used, ids.setdefault(used, f"i{len(ids)}"))
+            element.set(name, value)
+    for element in root.iter():
+        if name := ids.get(element.attrib.pop("id", None)):
+            element.set("id", name)
+    rules = (f".{name}{{{style}}}" for style, name in classes.items())
+    root.find(f".//{SVG}style").text += "".join(rules)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def unwrapped(element):
+    """The element, or what is in it: of a group that does nothing, or of metadata."""
+    if element.tag == f"{SVG}metadata":
+        return []
+    if element.tag == f"{SVG}g" and not element.attrib.keys() - {"id"}:
+        return [inner for child in element for inner in unwrapped(child)]
+    return [element]
+
+
 def drop_thebe(app, pagename, templatename, context, doctree):
     for kind in ("script_files", "css_files"):
         context[kind] = [file for file in context[kind] if not is_thebe(file)]
@@ -60,4 +112,5 @@ def is_thebe(file):
 def setup(app):
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", slim_icons)
+    app.connect("build-finished", slim_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
