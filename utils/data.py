@@ -269,6 +269,8 @@ def _read(path, shape):
         return file.read(_most(shape) + 1)
 
 
+# A notebook loads a set often. The array can't be written to, so that all may have it.
+@functools.lru_cache(maxsize=8)
 def _parse(raw, shape, sha256):
     """The array in `raw`, an IDX file of `shape`, gz or not; ValueError if damaged."""
     size = _size(shape)

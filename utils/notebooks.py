@@ -11,12 +11,13 @@ CHAPTERS = _INSIDE if _INSIDE.is_dir() else _BESIDE
 
 
 def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
-    """The functions, classes and texts that a chapter's notebook defines.
+    """The functions, classes and literals that a chapter's notebook defines.
 
     chapter: a notebook's name without `.ipynb`, such as "batch-norm-scratch".
     Runs only the imports, the function and the class definitions at the top
-    level of its code cells, and what gives a text to a name (`CODE = "..."`, or a
-    sum of such names); no training, no magic (`%time f()`) and no command (`!ls`).
+    level of its code cells, and what gives a literal to a name (`CODE = "..."`,
+    `SEED = 42`, a tuple, a dict, or a sum of such names); no training, no magic
+    (`%time f()`) and no command (`!ls`).
     A cell that is all magic (`%%time`) adds nothing. Where a name is defined twice,
     the later definition wins. Returns an object with one attribute per name. Raises
     FileNotFoundError where there is no such chapter, and ValueError where a code
@@ -30,7 +31,7 @@ def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
             f"in {Path(folder).name}/; the chapters are: {found or 'none'}."
         )
     wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    names, texts = {"__name__": path.stem}, set()
+    names, literals = {"__name__": path.stem}, set()
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     for number, cell in enumerate(cells, 1):
         if cell["cell_type"] == "code":
@@ -47,29 +48,39 @@ def definitions(chapter: str, folder: str | Path = CHAPTERS) -> SimpleNamespace:
             tree.body = [
                 node
                 for node in tree.body
-                if isinstance(node, wanted) or _gives_text(node, texts)
+                if isinstance(node, wanted) or _gives_literal(node, literals)
             ]
             exec(compile(tree, f"{path.name}:{place}", "exec"), names)
     return SimpleNamespace(**names)
 
 
-def _gives_text(node, texts):
-    """Whether it assigns a text, made of those in `texts`; adds its name to them."""
-    if not isinstance(node, ast.Assign) or not _is_text(node.value, texts):
-        return False
-    texts.update(target.id for target in node.targets if isinstance(target, ast.Name))
-    return True
+def _gives_literal(node, known):
+    """Whether it assigns a literal, made of those in `known`; adds its name to them."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            if _is_literal(value, known):
+                known.add(name)
+                return True
+    return False
 
 
-def _is_text(value, texts):
+def _is_literal(value, known):
     match value:
-        case ast.Constant(value=str()):
+        case ast.Constant():
             return True
         case ast.Name(id=name):
-            return name in texts
+            return name in known
+        case ast.UnaryOp(op=ast.USub(), operand=part):
+            parts = [part]
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _is_text(left, texts) and _is_text(right, texts)
-    return False
+            parts = [left, right]
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            pass
+        case ast.Dict(keys=keys, values=values):
+            parts = keys + values
+        case _:
+            return False
+    return all(_is_literal(part, known) for part in parts)
 
 
 def _parse(source):

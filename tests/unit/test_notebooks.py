@@ -33,13 +33,15 @@ def test_only_definitions_and_imports_run(definitions_of):
     assert found.area(2) == 12 and found.Circle.corners == 0
 
 
-def test_texts_and_sums_of_them_are_taken_and_no_other_value(definitions_of):
+def test_literals_and_sums_of_them_are_taken_and_no_other_value(definitions_of):
     found = definitions_of(
-        "ONE = 'one, '\nCOUNT = 2 + 2\nTWO = ONE + 'two'",
-        "ALL = TWO + ONE\nLOUD = ONE.upper()\nOTHER = COUNT + COUNT",
+        "ONE = 'one, '\nTWO = ONE + 'two'\nSEED = 42\nAXES = {'layer': (1, -1), **{}}",
+        "ALL = TWO + ONE\nAXES = {'layer': (1, -1)}",
+        "LOUD = ONE.upper()\nX = [LOUD]\nX[0] = 1",
     )
     assert found.ALL == "one, twoone, "
-    assert not {"COUNT", "LOUD", "OTHER"} & vars(found).keys()
+    assert found.SEED == 42 and found.AXES == {"layer": (1, -1)}
+    assert not {"LOUD", "X"} & vars(found).keys()
 
 
 @pytest.mark.parametrize(
