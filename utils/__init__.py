@@ -12,6 +12,7 @@ if variation.seed():
 
 from utils.data import load_data_fashion_mnist, load_mnist
 from utils.device import try_all_gpus, try_gpu
+from utils.gap.explain import explain_gap
 from utils.metrics import accuracy, evaluate_accuracy
 from utils.notebooks import definitions
 from utils.plotting import plot_curves, set_up_figures

@@ -1,0 +1,1 @@
+"""`utils.explain_gap`: why a network trains well and predicts badly."""
