@@ -36,6 +36,7 @@ PICTURES = 3  # of the test set, by which a number of errors may differ
 POOLED = {"short": 100, "full": 40}
 COLLAPSED = 1e-6  # log-deviation below which a training counts as not varying,
 ENOUGH = 16  # where it has so many runs: five that agree do not show that all do
+MANY = 16  # trainings of one cell that are judged by what they do together
 
 
 def limit(deviation: float, freedom: int) -> float:
@@ -73,3 +74,15 @@ def pooled(deviations: list[tuple[float, int]], profile: str) -> list[dict]:
         deviation = max(deviations[i][0], math.sqrt(squares / freedom))
         found[i] = {"deviation": deviation, "freedom": freedom}
     return found
+
+
+def together(deviations: list[tuple[float, int]]) -> dict:
+    """What each of MANY trainings of a cell may differ by, at least.
+
+    deviations: as for `pooled`. Rounding can move a small network by nothing in twenty
+    runs, and by a per cent in the next, where a ReLU turns. Of many such trainings one
+    will, on a processor that was not measured, and nobody knows which.
+    """
+    freedom = sum(runs - 1 for _, runs in deviations)
+    squares = sum((runs - 1) * sd**2 for sd, runs in deviations)
+    return {"deviation": math.sqrt(squares / freedom), "freedom": freedom}

@@ -17,6 +17,7 @@ import copy
 import json
 import math
 import multiprocessing
+import operator
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -120,8 +121,18 @@ def read(notebook: Path, profile: str) -> Spread:
         }
         deviations = [(log_deviation(v), len(v)) for v in values.values()]
         pooled = limits.pooled(deviations, profile)
+        by_cell = {}
+        for (file, name, _), deviation in zip(values, deviations, strict=True):
+            by_cell.setdefault((file, name), []).append(deviation)
+        together = {
+            cell: [limits.together(found)]
+            for cell, found in by_cell.items()
+            if len(found) >= limits.MANY
+        }
         for (file, name, n), found in zip(values, pooled, strict=True):
             if file == own:
+                judges = [found, *together.get((file, name), [])]
+                found = max(judges, key=operator.itemgetter("deviation"))
                 cells[name]["outcomes"][n][outcome] = found
     content = files.get(own, {})
     # A short training is the beginning of the full one, but for those that go on where

@@ -79,3 +79,8 @@ def test_what_has_collapsed_is_pooled_with_none():
 def test_what_has_not_varied_in_a_few_runs_may_vary_in_others():
     found = judged([0.0, 1.0, 2.0], 5, "full")
     assert found[0][0] > 1.0
+
+
+def test_what_many_do_together_weighs_runs():
+    found = limits.together([(0.0, 19)] * 15 + [(0.04, 19)])
+    assert found == {"deviation": pytest.approx(0.01), "freedom": 16 * 18}

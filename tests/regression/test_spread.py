@@ -227,6 +227,20 @@ class TestSpread:
         assert found.printed("d", CODE) == limits.limit(0.03, 2)
         assert found.printed("c", CODE) == found.printed("d", CODE)
 
+    @pytest.mark.parametrize("count, freedom", [(15, 19), (16, 16 * 19)])
+    def test_one_of_many_that_never_varied_may_jump_as_others_do(
+        self, stored, count, freedom
+    ):
+        quiet = [began(**{"late loss": [2.0] * 20})] * (count - 1)
+        jumped = began(**{"late loss": [2.0] * 19 + [2.1]})
+        path = stored("a", {"c": measured(0.0, *quiet, jumped, runs=20)}, {})
+        found = spread.read(path, "short").trainings("c", CODE, count)
+        judge = found[0]["outcome"]["late loss"]
+        jump = spread.log_deviation([2.0] * 19 + [2.1])
+        many = count >= limits.MANY
+        assert judge["deviation"] == pytest.approx(jump / 4 if many else 0)
+        assert judge["freedom"] == freedom
+
     def test_the_notebooks_of_a_folder_are_pooled(self, stored):
         path = stored("a", {"c": measured(0.01)}, {})
         alone = spread.read(path, "short").printed("c", CODE)
