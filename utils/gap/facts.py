@@ -74,7 +74,6 @@ class Facts:
     layers: list[LayerFacts]
     labels: list[np.ndarray]  # of each training batch as the iterator gave it
     test_labels: np.ndarray
-    ctx: mx.Context
     classes: int
 
 
@@ -215,7 +214,6 @@ class Measurement:
             layers,
             labels,
             test.y,
-            self.ctx,
             self.classes,
         )
 
