@@ -10,6 +10,7 @@ memory.keep_freed_memory()
 if variation.seed():
     variation.shift_seeds()
 
+from utils import check
 from utils.data import load_data_fashion_mnist, load_mnist
 from utils.device import try_all_gpus, try_gpu
 from utils.gap.explain import explain_gap

@@ -1,0 +1,286 @@
+"""Batch normalization by the book, in float64, and the ways in which it can be wrong.
+
+Formulas: Ioffe & Szegedy (2015), arXiv:1502.03167; the first chapter derives the
+gradient. The moving variance is biased, as MXNet's is on a CPU.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+from utils.check import arrays
+from utils.check.diagnose import (
+    ANYTHING,
+    Observation,
+    Otherwise,
+    Roughly,
+    Unknown,
+    is_array,
+)
+
+LARGE = 300  # from such a mean on, digits can get lost
+
+# What is looked at, in the order in which to mend it.
+OUTPUT = "output in training"
+BY_X, BY_GAMMA, BY_BETA = (f"gradient of {name}" for name in ("X", "gamma", "beta"))
+MEAN, VAR = (f"{name} after a training step" for name in ("moving_mean", "moving_var"))
+MEAN_2, VAR_2 = (f"{name} after two steps" for name in ("moving_mean", "moving_var"))
+START_VAR = "moving_var at the start"
+GRAPH = "moving statistics are recorded"
+PREDICTION = "output in prediction"
+MEAN_P, VAR_P = (f"{name} after predicting" for name in ("moving_mean", "moving_var"))
+X_LEFT, GAMMA_LEFT = "X after the call", "gamma after the call"
+SEEN = (OUTPUT, BY_X, BY_GAMMA, BY_BETA, X_LEFT, GAMMA_LEFT, arrays.TYPE, arrays.DEVICE)
+SEEN_OF_STATISTICS = MEAN, VAR, MEAN_2, VAR_2, GRAPH, PREDICTION, MEAN_P, VAR_P
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """Inputs of a layer: for two training steps, and for a prediction instead."""
+
+    X: np.ndarray  # (N, C) or (N, C, H, W)
+    gamma: np.ndarray  # (C,), as are the following three
+    beta: np.ndarray
+    moving_mean: np.ndarray
+    moving_var: np.ndarray
+    G: np.ndarray  # the gradient of the output
+    eps: float
+    momentum: float
+    has_statistics: bool  # whether the layer has moving statistics
+
+    @functools.cached_property
+    def sizes(self) -> tuple[float, float, float]:
+        """Of X, of the smallest deviation that divides, and of gamma times G."""
+        over = (0, *range(2, self.X.ndim))
+        var = self.X.astype("float64").var(axis=over)
+        scale = np.abs(self.gamma).max() * np.abs(self.G).max(initial=0)
+        return float(np.abs(self.X).max()), float((var.min() + self.eps) ** 0.5), scale
+
+    @property
+    def second(self) -> np.ndarray:
+        """What the second training step gets."""
+        return 1 - 0.5 * self.X
+
+    @property
+    def is_large(self) -> bool:
+        return float(np.abs(self.X).max()) >= LARGE
+
+
+def tolerance(case: Case, name: str) -> tuple[float, float]:
+    """How far float32 may be off: mostly by what it does to a mean.
+
+    A gradient is a difference of numbers as large as gamma · G / deviation.
+    """
+    X, std, G = case.sizes
+    return 2e-4 + 2e-6 * X / std, G / std + 1e-3 if name == BY_X else max(G, 1e-2)
+
+
+def reference(case: Case, **changes: Any) -> Observation:
+    """What batch normalization does for a case, in float64; `Rules` has the changes."""
+    rules = Rules(**changes)
+    if rules.only not in (None, case.X.ndim):
+        raise ValueError("such an X is not accepted")
+    X, G = case.X.astype("float64"), case.G.astype("float64")
+    moving = case.moving_mean.astype("float64"), case.moving_var.astype("float64")
+    first = rules.updated(moving, X, case)
+    if first is None and case.has_statistics:
+        return Unknown()  # code may or may not take such statistics
+    old = {"batch": None, "moving": moving, "updated": first}
+    output, gradients = rules.normalized(X, G, case, old[rules.train], rules.root)
+    if output.shape != X.shape:  # broadcast with a vector along another axis
+        return Unknown({OUTPUT: output})
+    seen = dict(zip((BY_X, BY_GAMMA, BY_BETA), map(if_finite, gradients), strict=True))
+    seen |= {OUTPUT: output, X_LEFT: X, GAMMA_LEFT: case.gamma}
+    seen |= {arrays.TYPE: "float32", arrays.DEVICE: "as X"}
+    if case.has_statistics:
+        second = rules.updated(first, case.second.astype("float64"), case)
+        seen |= {MEAN: first[0], VAR: first[1], MEAN_2: second[0], VAR_2: second[1]}
+        seen |= {GRAPH: "no", START_VAR: rules.start_var + 0 * moving[1]}
+        seen |= rules.predicted(X, G, case, moving)
+    return rules.besides(seen, case)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """Batch normalization as it should be; any other value makes it wrong."""
+
+    dense: tuple[int, ...] = (0,)  # axes to average over, of (N, C)
+    conv: tuple[int, ...] = (0, 2, 3)  # and of (N, C, H, W)
+    only: int | None = None  # the number of axes that is accepted
+    dense_along: int = 1  # the axis that gamma and beta lie along, of (N, C)
+    conv_along: int = 1  # and of (N, C, H, W)
+    ddof: int = 0  # 1: the variance that normalizes is unbiased
+    centered: bool = True  # the variance is about the mean
+    shifted: bool = True  # the mean is subtracted
+    root: str = "inside"  # how the deviation comes from the variance
+    eps: float | None = None  # a number instead of the argument
+    affine: str = "gamma, beta"  # scale and offset
+    constant: float | None = None  # what comes of a feature with equal values
+    precise: bool = True  # no digits are lost at a large mean
+    no_gradient: str = ""  # through what, or of what
+    train: str = "batch"  # whose statistics normalize
+    old: str = "momentum"  # the weight of the old moving statistics
+    steps: int = 1  # updates per training step
+    kept: str = ""  # which statistic is never updated
+    moving_ddof: int = 0  # 1: the moving variance is unbiased
+    mean_ddof: int = 0  # 1: the moving mean is scaled like that
+    stored: str = "variance"
+    start_var: float = 1.0
+    predict: str = "moving"
+    predict_root: str | None = None
+    predict_affine: str | None = None
+    updates_in_prediction: bool = False
+    graph: bool = False  # autograd records the updates
+    identity: bool = False  # X comes back
+    changes_X: bool = False
+    dtype: str = "float32"
+    device: str = "as X"
+
+    def statistics(self, X):
+        """Mean and variance, with axes of length 1, and of how many values."""
+        over = self.dense if X.ndim == 2 else self.conv
+        mean = X.mean(axis=over, keepdims=True)
+        about = mean if self.centered else 0
+        var = ((X - about) ** 2).mean(axis=over, keepdims=True)
+        return mean, var, X.size // mean.size
+
+    def normalized(self, X, G, case, moving, root):
+        """Output, and gradients of X, gamma and beta; by the batch without `moving`."""
+        if self.identity:
+            return X, (G, 0 * case.gamma, 0 * case.beta)
+        mean, var, count = self.statistics(X)
+        by_batch, over = moving is None, self.dense if X.ndim == 2 else self.conv
+        if by_batch:
+            var = unbiased(var, count) if self.ddof else var
+        else:
+            mean, var = (along(v, 1, X.ndim) for v in moving)
+        shift = mean if self.shifted else 0
+        std, slope = deviation(var, case.eps if self.eps is None else self.eps, root)
+        X_hat = (X - shift) / std
+        axis = self.dense_along if X.ndim == 2 else self.conv_along
+        gamma, beta = (along(v, axis, X.ndim) for v in (case.gamma, case.beta))
+        scale, offset = {
+            "gamma, beta": (gamma, beta),
+            "beta, gamma": (beta, gamma),
+            "1, beta": (1 + 0 * gamma, beta),
+            "1 written, beta": (1 + 0 * gamma, beta),
+            "gamma, 0": (gamma, 0 * beta),
+            "1, 0": (1 + 0 * gamma, 0 * beta),
+            "1 + gamma, beta": (1 + gamma, beta),
+            "gamma, -beta": (gamma, -beta),
+        }[self.affine]
+        output = scale * X_hat + offset
+        H = G * scale / std
+        by_X = H
+        if by_batch:
+            if "mean" not in self.no_gradient and self.shifted:
+                by_X = by_X - H.mean(axis=over, keepdims=True)
+            if "variance" not in self.no_gradient:
+                sums = (H * (X - shift)).sum(axis=over, keepdims=True) / std * slope
+                about = mean if self.centered else 0
+                by_X = by_X - sums * 2 * (X - about) / max(count - self.ddof, 1)
+        others = tuple(a for a in range(X.ndim) if a != axis)
+        by_scale, by_offset = (G * X_hat).sum(axis=others), G.sum(axis=others)
+        by = {"gamma": 0 * by_offset, "beta": 0 * by_offset}
+        for name, value in zip(
+            self.affine.split(", "), (by_scale, by_offset), strict=True
+        ):
+            if (name := name.removeprefix("1 + ")) in by:
+                by[name] = value
+        if self.affine == "gamma, -beta":
+            by["beta"] = -by_offset
+        gradients = {"X": by_X} | by
+        if self.constant is not None and by_batch and (var == 0).any():
+            output = np.where(var == 0, self.constant, output)
+            return output, (ANYTHING, ANYTHING, by["beta"])
+        for name in gradients:
+            if name in self.no_gradient.split():
+                gradients[name] = 0 * gradients[name]
+        return output, tuple(gradients.values())
+
+    def updated(self, moving, X, case):
+        """Moving mean and variance after a step; None where the shapes do not fit."""
+        mean, var, count = self.statistics(X)
+        if mean.size not in (1, moving[0].size):
+            return None
+        mean, var = mean.ravel(), var.ravel()
+        mean = unbiased(mean, count) if self.mean_ddof else mean
+        var = unbiased(var, count) if self.moving_ddof else var
+        if self.stored != "variance":
+            eps = case.eps if self.stored == "deviation with eps" else 0
+            var = {"1 / deviation": np.sqrt(var + case.eps) ** -1}.get(
+                self.stored, np.sqrt(var + eps)
+            )
+        old, new = {
+            "momentum": (case.momentum, 1 - case.momentum),
+            "1 - momentum": (1 - case.momentum, case.momentum),
+            "one": (1, 1 - case.momentum),
+            "none": (0, 1),
+        }[self.old]
+        for _ in range(self.steps):
+            moving = (
+                moving[0] if "mean" in self.kept else old * moving[0] + new * mean,
+                moving[1] if "variance" in self.kept else old * moving[1] + new * var,
+            )
+        return moving
+
+    def predicted(self, X, G, case, moving):
+        """Output in prediction mode, and the moving statistics after it."""
+        after = self.updated(moving, X, case) if self.updates_in_prediction else moving
+        rules = dataclasses.replace(self, affine=self.predict_affine or self.affine)
+        own = {"batch": None, "moving": moving, "updated": after}[self.predict]
+        Y, _ = rules.normalized(X, G, case, own, self.predict_root or self.root)
+        return {PREDICTION: Y, MEAN_P: after[0], VAR_P: after[1]}
+
+    def besides(self, seen, case):
+        """What all else than numbers does to what is seen."""
+        if not self.precise and case.is_large:
+            return Unknown({OUTPUT: Otherwise(seen[OUTPUT])})
+        if self.affine == "1 written, beta":
+            seen[GAMMA_LEFT] = 1 + 0 * case.gamma
+        if self.graph:  # from the second update on, MXNet may raise an error
+            seen |= {
+                GRAPH: "yes",
+                BY_X: ANYTHING,
+                BY_GAMMA: ANYTHING,
+                BY_BETA: ANYTHING,
+            }
+            seen |= dict.fromkeys((MEAN, VAR, MEAN_2, VAR_2), ANYTHING)
+        if self.changes_X:  # where autograd records, that is an error
+            names = OUTPUT, GAMMA_LEFT, arrays.TYPE, arrays.DEVICE
+            return Unknown(
+                {X_LEFT: Otherwise(seen[X_LEFT])} | {n: seen[n] for n in names}
+            )
+        if self.dtype != "float32":
+            seen |= {arrays.TYPE: Otherwise("float32")}
+            seen |= {n: Roughly(v) for n, v in seen.items() if is_array(v)}
+        if self.device != "as X":
+            seen |= {arrays.DEVICE: Otherwise("as X")}
+        return seen
+
+
+def deviation(var, eps, root):
+    """What the centered values are divided by, and its derivative by the variance."""
+    if root in ("inside", "missing", "squared"):
+        std = np.sqrt(var + {"inside": eps, "missing": 0, "squared": eps**2}[root])
+        return std, 0.5 / std
+    if root == "outside":
+        return np.sqrt(var) + eps, 0.5 / np.sqrt(var)
+    return var + (eps if root == "no root" else 0), 1 + 0 * var
+
+
+def unbiased(values, count):
+    return values * count / max(count - 1, 1)
+
+
+def along(vector, axis, ndim):
+    """A vector shaped so that it lies along one axis of an array."""
+    return vector.astype("float64").reshape(
+        [-1 if a == axis else 1 for a in range(ndim)]
+    )
+
+
+def if_finite(values):
+    """Where a gradient is not finite, it depends on how the formula is written."""
+    return values if values is ANYTHING or np.isfinite(values).all() else ANYTHING
