@@ -5,7 +5,7 @@
 
 Each takes a function, `batch_norm` a Gluon block as well, and returns a `Verdict`:
 right, wrong with the mistake named, or not attempted yet. `hint()` and `solution()`
-help on. A check of one's own is a `Check` of `utils.check.diagnose`, or what
+help on. A check of one's own is a `Check` of `utils.check.specification`, or what
 `check_function` of `utils.check.functions` makes.
 """
 

@@ -7,7 +7,7 @@ import numpy as np
 from mxnet import autograd, nd
 from mxnet.base import MXNetError
 from mxnet.util import is_np_array
-from utils.check.diagnose import Failure
+from utils.check.values import Failure
 
 TYPE = "type of the output"
 DEVICE = "device of the output"

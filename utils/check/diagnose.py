@@ -1,84 +1,35 @@
 """Compare a reader's work with a specification, and find which mistake explains it.
 
-A `Check` is a specification: a reference in NumPy, with options; inputs; and mistakes,
-each of which is the reference with other options. Work that is not right is compared
-with each of these wrong references: the one that is wrong in the same way, for every
-input, names the mistake. No rule looks for any one mistake.
+Work that is not right is compared with each wrong reference: the one that is wrong in
+the same way, for every input, names the mistake. No rule looks for any one mistake.
 """
 
 import contextlib
 import dataclasses
 import itertools
 import random
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from utils.check import attempt
-from utils.check.bounded import Calls, Stopped, bounded
-from utils.check.verdict import (
-    NOT_ATTEMPTED,
-    RIGHT,
-    WIDTH,
-    WRONG,
-    Example,
-    Text,
-    Verdict,
-    number,
+from utils.check.bounded import Calls
+from utils.check.values import (
+    ANYTHING,
+    FAILS,
+    NOTHING,
+    Failure,
+    Observation,
+    agrees,
+    is_array,
 )
+from utils.check.verdict import RIGHT, WRONG, Example, Verdict, not_attempted
 
 GENERATED = 5  # inputs that Hypothesis makes up of one shape, at most, in a search
-SIZES = (
-    2,
-    3,
-    4,
-    5,
-    6,
-    8,
-    10,
-    16,
-    20,
-    32,
-    50,
-    64,
-    100,
-    128,
-    256,
-)  # of a batch: one sample is a case apart
-ROUGH = 0.02  # as good as float16 is after a few operations
+# Of batches; one sample is a case apart.
+SIZES = 2, 3, 4, 5, 6, 8, 10, 16, 20, 32, 50, 64, 100, 128, 256
 ONE_SIZE = "works for one batch size only"
 ERROR, NO_RESULT = "raises an error", "returns nothing"
-
-
-class Failure(NamedTuple):
-    """In place of a value: the work raised an error."""
-
-    text: str
-
-
-class Otherwise(NamedTuple):
-    """In place of a value that a wrong reference predicts: any but this one."""
-
-    value: object
-
-
-class Roughly(NamedTuple):
-    """In place of a value that a wrong reference predicts: this one to two digits."""
-
-    value: object
-
-
-class _Anything:
-    def __repr__(self) -> str:
-        return "ANYTHING"
-
-
-ANYTHING = _Anything()  # a wrong reference does not say
-FAILS = Failure("")  # it predicts an error
-NOTHING = Failure("None came back")
-
-Observation = Mapping[str, Any]  # what is looked at: arrays, words, a Failure
 
 
 class Refused(Exception):
@@ -110,100 +61,10 @@ class Invariant(NamedTuple):
     holds: Callable[[Any, Observation], bool]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Check:
-    """A specification of work that readers write. Call it with the work.
-
-    name: of the function that checks, such as "batch_norm".
-    reference: from a case, by the book and in float64, to what is looked at, by name;
-        with keyword options, which mistakes set.
-    observe: the same of the work, in the order in which a reader should look at it. It
-        raises nothing, but has a Failure in place of a value.
-    prepare: from the work to what `observe`, `cases`, and `examples` need of it. It
-        raises Refused, or NotImplementedError from a body that says so.
-    cases: to the inputs that all work is tried on, small ones that tell the mistakes
-        apart. examples: to Hypothesis strategies of further ones, the smallest first.
-    inputs: of a case, those to show beside what has this name.
-    tolerance: of a case, and the name of a number, how far it may be off relative to
-        the largest there, and what counts as large at least.
-    mistakes: those that have a name; of two that explain the same, the first counts.
-    tested: of what `prepare` returned, the end of a sentence that begins with "Right:".
-    hints: three steps of help. answer: the solution's source text, or what returns it.
-    invariants: what holds for any input. resized: a case with that many samples, where
-        these can differ. by_design: changes of the reference that are no mistake here,
-        as where a device computes otherwise.
-    """
-
-    name: str
-    reference: Callable[..., Observation]
-    observe: Callable[[Any, Any], Observation]
-    prepare: Callable[[Any], Any]
-    cases: Callable[[Any], Sequence[Any]]
-    examples: Callable[[Any], Sequence[Any]]
-    inputs: Callable[[Any, str], Mapping[str, Any]]
-    tolerance: Callable[[Any, str], tuple[float, float]]
-    mistakes: Sequence[Mistake]
-    tested: Callable[[Any], str]
-    hints: tuple[str, str, str]
-    answer: str | Callable[[], str]
-    invariants: Sequence[Invariant] = ()
-    resized: Callable[[Any, int], Any] | None = None
-    by_design: Callable[[Any], Sequence[Mapping[str, Any]]] = lambda work: ()
-    _hints_given: list = dataclasses.field(default_factory=list, init=False)
-
-    def __call__(self, work: Any) -> Verdict:
-        """Say whether `work` is right; if it is not, name the mistake and show it."""
-        if attempt.is_blank(work):
-            return not_attempted(self)
-        at = []  # the cases that the work was called for
-
-        def run(calls: Calls) -> Verdict:
-            return Diagnosis(self, work, calls, at).verdict()
-
-        try:
-            return bounded(run)
-        except Stopped as stopped:
-            return Verdict(
-                self,
-                WRONG,
-                [f"Wrong: it {stopped}.", "A few milliseconds were expected."],
-                [str(stopped)],
-                after=[
-                    f"{name} = {number(value)}"
-                    for name, value in self.inputs(at[-1], "").items()
-                ]
-                if at
-                else (),
-            )
-
-    def hint(self) -> Text:
-        """The next of three steps of help; after the third, that one again."""
-        number = min(len(self._hints_given), 2)
-        self._hints_given.append(number)
-        return Text(
-            textwrap.fill(f"Hint {number + 1} of 3: {self.hints[number]}", WIDTH)
-        )
-
-    def solution(self) -> Text:
-        """Source text that this check calls right."""
-        return Text(self.answer if isinstance(self.answer, str) else self.answer())
-
-
-def not_attempted(check: Check) -> Verdict:
-    return Verdict(
-        check,
-        NOT_ATTEMPTED,
-        [
-            "Not attempted yet: put your code in place of the dots.",
-            f"check.{check.name}.hint() gives a step of help.",
-        ],
-    )
-
-
 class Diagnosis:
     """One run of a check on some work, whose cases go to `at`."""
 
-    def __init__(self, check: Check, work: Any, calls: Calls, at: list) -> None:
+    def __init__(self, check, work: Any, calls: Calls, at: list) -> None:
         self.check, self.work, self.calls, self.at = check, work, calls, at
         self.known = {}  # what references predict, by case and changes
         self.by_design = {}  # changes of the reference that are right here
@@ -394,7 +255,11 @@ class Diagnosis:
             right = self.predict(case, {})[name]
             return not self.agrees(case, name, self.observe(case)[name], right)
 
-        known = [case for case in self.cases if really(case)]
+        known = [
+            case
+            for case, found in zip(self.cases, self.found, strict=True)
+            if not self.agrees(case, name, found[name], self.predict(case, {})[name])
+        ]
         said = any(is_array(self.predict(case, changes)[name]) for case in known)
         case = self.search(shows if said else really)
         if case is None or not really(case):
@@ -430,7 +295,7 @@ class Diagnosis:
         return None
 
 
-def predict(check: Check, case: Any, changes: Mapping[str, Any]) -> Observation:
+def predict(check, case: Any, changes: Mapping[str, Any]) -> Observation:
     """What the reference with these changes does; it may not fit, as arrays may not."""
     try:
         with np.errstate(all="ignore"):
@@ -439,52 +304,9 @@ def predict(check: Check, case: Any, changes: Mapping[str, Any]) -> Observation:
         return _Failing()
 
 
-class Unknown(dict):
-    """What a wrong reference predicts that says nothing of what is not in it."""
-
-    def __missing__(self, _name: str) -> object:
-        return ANYTHING
-
-
 class _Failing(dict):
     def __missing__(self, _name):
         return FAILS
-
-
-def agrees(found: Any, predicted: Any, tolerance: float, least: float) -> bool:
-    """Whether what was found is what was predicted, with what can stand for a value.
-
-    Numbers may be off by `tolerance` of the largest one there, or of `least`.
-    """
-    if predicted is ANYTHING:
-        return True
-    if isinstance(predicted, Otherwise):
-        return not isinstance(found, Failure) and not agrees(
-            found, predicted.value, tolerance, least
-        )
-    if isinstance(found, Otherwise):
-        return agrees(predicted, found, tolerance, least)
-    if isinstance(predicted, Roughly):
-        return agrees(found, predicted.value, max(tolerance, ROUGH), least)
-    if isinstance(found, Failure) or isinstance(predicted, Failure):
-        return isinstance(found, Failure) and isinstance(predicted, Failure)
-    if isinstance(found, str) or isinstance(predicted, str):
-        return found == predicted
-    if np.size(found) == np.size(predicted) == 1:
-        # Classic MXNet has arrays of shape (1,) for numbers.
-        found, predicted = np.ravel(found), np.ravel(predicted)
-    if np.shape(found) != np.shape(predicted):
-        return False
-    finite = np.isfinite(predicted)
-    if not np.array_equal(finite, np.isfinite(found)):
-        return False
-    a, b = found[finite], predicted[finite]
-    scale = np.abs(b).max(initial=least)
-    return bool((np.abs(a - b) <= tolerance * scale).all())
-
-
-def is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray)
 
 
 def _failed(found):

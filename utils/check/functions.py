@@ -8,16 +8,14 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
 from utils.check import arrays
-from utils.check.diagnose import (
+from utils.check.diagnose import Refused
+from utils.check.specification import Check, Invariant, Mistake
+from utils.check.values import (
     ANYTHING,
     NOTHING,
-    Check,
     Failure,
-    Invariant,
-    Mistake,
     Observation,
     Otherwise,
-    Refused,
     Unknown,
 )
 

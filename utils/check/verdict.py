@@ -78,6 +78,17 @@ class Verdict:
         )
 
 
+def not_attempted(check) -> Verdict:
+    return Verdict(
+        check,
+        NOT_ATTEMPTED,
+        [
+            "Not attempted yet: put your code in place of the dots.",
+            f"check.{check.name}.hint() gives a step of help.",
+        ],
+    )
+
+
 def lines_of(example: Example) -> list[str]:
     """The inputs, then expected and found, side by side where both are arrays."""
     expected, found = example.expected, example.found

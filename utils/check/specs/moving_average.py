@@ -1,8 +1,8 @@
 """The check of an update of moving statistics: `utils.check.moving_average`."""
 
 import numpy as np
-from utils.check.diagnose import Mistake
 from utils.check.functions import check_function
+from utils.check.specification import Mistake
 from utils.notebooks import source
 
 WHERE = "batch-norm-scratch", "Prediction needs statistics of its own"

@@ -1,7 +1,7 @@
 """The check of a batch normalization: `utils.check.batch_norm`."""
 
 import numpy as np
-from utils.check.diagnose import Check, Invariant
+from utils.check.specification import Check, Invariant
 from utils.check.specs.batch_norm.formula import BY_X, OUTPUT, reference, tolerance
 from utils.check.specs.batch_norm.inputs import cases, examples, inputs, resized
 from utils.check.specs.batch_norm.layer import layer_of

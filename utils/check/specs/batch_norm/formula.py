@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from utils.check import arrays
-from utils.check.diagnose import (
+from utils.check.values import (
     ANYTHING,
     Observation,
     Otherwise,

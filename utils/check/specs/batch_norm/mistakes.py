@@ -3,7 +3,7 @@
 Where readers make the same mistake in several ways, it has several sets of rules.
 """
 
-from utils.check.diagnose import Mistake
+from utils.check.specification import Mistake
 
 SCRATCH, LENET = "batch-norm-scratch", "batch-norm-lenet"
 FORMULAS = SCRATCH, "The transformation"

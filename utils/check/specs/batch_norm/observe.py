@@ -3,7 +3,6 @@
 import numpy as np
 from mxnet import autograd
 from utils.check import arrays
-from utils.check.diagnose import NOTHING, Failure, Observation
 from utils.check.specs.batch_norm.formula import (
     BY_BETA,
     BY_GAMMA,
@@ -25,6 +24,7 @@ from utils.check.specs.batch_norm.formula import (
     Case,
 )
 from utils.check.specs.batch_norm.layer import Block, Function
+from utils.check.values import NOTHING, Failure, Observation
 
 
 def observe(layer: Function | Block, case: Case) -> Observation:

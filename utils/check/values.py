@@ -1,0 +1,80 @@
+"""What is looked at, and what a wrong reference can predict in place of a value."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROUGH = 0.02  # as good as float16 is after a few operations
+Observation = Mapping[str, Any]  # by name: arrays, words, or a Failure
+
+
+class Failure(NamedTuple):
+    """In place of a value: the work raised an error."""
+
+    text: str
+
+
+class Otherwise(NamedTuple):
+    """In place of a value that a wrong reference predicts: any but this one."""
+
+    value: object
+
+
+class Roughly(NamedTuple):
+    """In place of a value that a wrong reference predicts: this one to two digits."""
+
+    value: object
+
+
+class _Anything:
+    def __repr__(self) -> str:
+        return "ANYTHING"
+
+
+ANYTHING = _Anything()  # a wrong reference does not say
+FAILS = Failure("")  # it predicts an error
+NOTHING = Failure("None came back")
+
+
+class Unknown(dict):
+    """What a wrong reference predicts that says nothing of what is not in it."""
+
+    def __missing__(self, _name: str) -> object:
+        return ANYTHING
+
+
+def agrees(found: Any, predicted: Any, tolerance: float, least: float) -> bool:
+    """Whether what was found is what was predicted, with what can stand for a value.
+
+    Numbers may be off by `tolerance` of the largest one there, or of `least`.
+    """
+    if predicted is ANYTHING:
+        return True
+    if isinstance(predicted, Otherwise):
+        return not isinstance(found, Failure) and not agrees(
+            found, predicted.value, tolerance, least
+        )
+    if isinstance(found, Otherwise):
+        return agrees(predicted, found, tolerance, least)
+    if isinstance(predicted, Roughly):
+        return agrees(found, predicted.value, max(tolerance, ROUGH), least)
+    if isinstance(found, Failure) or isinstance(predicted, Failure):
+        return isinstance(found, Failure) and isinstance(predicted, Failure)
+    if isinstance(found, str) or isinstance(predicted, str):
+        return found == predicted
+    if np.size(found) == np.size(predicted) == 1:
+        # Classic MXNet has arrays of shape (1,) for numbers.
+        found, predicted = np.ravel(found), np.ravel(predicted)
+    if np.shape(found) != np.shape(predicted):
+        return False
+    finite = np.isfinite(predicted)
+    if not np.array_equal(finite, np.isfinite(found)):
+        return False
+    a, b = found[finite], predicted[finite]
+    scale = np.abs(b).max(initial=least)
+    return bool((np.abs(a - b) <= tolerance * scale).all())
+
+
+def is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
