@@ -25,7 +25,7 @@ def is_blank(work: Any) -> bool:
 def has_dots(work: Any) -> bool:
     """Whether dots are left in the code of a function or of a class's methods."""
     code = _code(work)
-    return code is not None and any(part is ... for part in code.co_consts)
+    return code is not None and "Ellipsis" in repr(code.co_consts)
 
 
 def _code(work):

@@ -16,20 +16,23 @@ from utils.check import attempt
 from utils.check.bounded import Calls
 from utils.check.values import (
     ANYTHING,
-    FAILS,
     NOTHING,
     Failure,
     Observation,
+    Perhaps,
+    Unknown,
     agrees,
     is_array,
 )
 from utils.check.verdict import RIGHT, WRONG, Example, Verdict, not_attempted
 
-GENERATED = 5  # inputs that Hypothesis makes up of one shape, at most, in a search
+GENERATED = 3  # inputs that Hypothesis makes up of one shape, at most, in a search
 # Of batches; one sample is a case apart.
 SIZES = 2, 3, 4, 5, 6, 8, 10, 16, 20, 32, 50, 64, 100, 128, 256
 ONE_SIZE = "works for one batch size only"
 ERROR, NO_RESULT = "raises an error", "returns nothing"
+SHAPE = "returns another shape"
+CALLS = 40  # of the work, in a search
 
 
 class Refused(Exception):
@@ -61,6 +64,9 @@ class Invariant(NamedTuple):
     holds: Callable[[Any, Observation], bool]
 
 
+Seen = Sequence[tuple[Any, Observation]]  # cases, and what the work did for them
+
+
 class Diagnosis:
     """One run of a check on some work, whose cases go to `at`."""
 
@@ -73,17 +79,19 @@ class Diagnosis:
         check = self.check
         try:
             self.prepared = self.calls(lambda: check.prepare(self.work))
+            self.cases = list(check.cases(self.prepared))
+            self.found = [self.observe(case) for case in self.cases]
+            self.seen = list(zip(self.cases, self.found, strict=True))
         except Refused as refused:
             return Verdict(check, WRONG, [f"Wrong: {refused}"], ["can't be called"])
         except NotImplementedError:
             return not_attempted(check)
-        self.cases = list(check.cases(self.prepared))
-        self.found = [self.observe(case) for case in self.cases]
-        if attempt.has_dots(self.work) and all(map(_failed, self.found)):
-            return not_attempted(check)
+        if all(map(_failed, self.found)):
+            has_dots = attempt.has_dots(self.work)
+            return not_attempted(check) if has_dots else self.unnamed()
         if not self.is_right():
             return self.named()
-        if self.search(self.differs) is not None:
+        if self.search(self.differs, CALLS) is not None:
             return self.unnamed()
         return Verdict(check, RIGHT, [f"Right: {check.tested(self.prepared)}"])
 
@@ -95,7 +103,7 @@ class Diagnosis:
         """Whether all is as in the book, or as it is here by design."""
         for changes in ({}, *self.check.by_design(self.prepared)):
             self.by_design = changes
-            if self.explained({}) == len(self.found[0]):
+            if self.explained({}, self.seen) == len(self.found[0]):
                 return True
         self.by_design = {}
         return False
@@ -103,7 +111,18 @@ class Diagnosis:
     # --- Which mistake explains it ---
 
     def named(self) -> Verdict:
-        """Name the mistake that explains all that was seen, or else the two.
+        """Name the mistakes that explain the work, for one kind of input at least."""
+        kinds = {self.check.kind(case): [] for case in self.cases}
+        for case, found in self.seen:
+            kinds[self.check.kind(case)].append((case, found))
+        for seen in (self.seen, *kinds.values()):
+            explained, best = self.explanation(seen)
+            if best:
+                return self.wrong(*best, seen, explained)
+        return self.unnamed()
+
+    def explanation(self, seen: Seen) -> tuple[int, tuple | None]:
+        """The mistake, or else the two, that explain all that was seen.
 
         Where there are none, one that explains more than the book does, or else two.
         """
@@ -117,33 +136,35 @@ class Diagnosis:
             for (a, first), (b, second) in itertools.combinations(singles, 2)
             if not a.keys() & b.keys() and first != second
         )
-        names = list(self.found[0])
-        right = self.explained({})
-        most, best = self.best(singles, right)
-        if most < len(names):
-            together = self.best(pairs, right)
-            if together[0] == len(names) or not best:
-                most, best = together
-        return self.wrong(*best, most) if best else self.unnamed()
+        all_names = len(seen[0][1])
+        right = self.explained({}, seen)
+        most, best = self.best(singles, right, seen)
+        if most < all_names:
+            together = self.best(pairs, right, seen)
+            if together[0] == all_names or not best:
+                return together
+        return most, best
 
-    def best(self, explanations: Iterable, most: int) -> tuple[int, tuple | None]:
+    def best(
+        self, explanations: Iterable, most: int, seen: Seen
+    ) -> tuple[int, tuple | None]:
         """The first that explains all, or else the most, and how much that is."""
         best = None
         for explanation in explanations:
-            explained = self.explained(explanation[0], most + 1)
-            if explained > most and self.says(explanation[0], explained):
+            explained = self.explained(explanation[0], seen, most + 1)
+            if explained > most and self.says(explanation[0], seen, explained):
                 most, best = explained, explanation
-            if most == len(self.found[0]):
+            if most == len(seen[0][1]):
                 break
         return most, best
 
-    def explained(self, changes: Mapping, at_least: int = 0) -> int:
+    def explained(self, changes: Mapping, seen: Seen, at_least: int = 0) -> int:
         """Up to which of the things looked at the reference does as the work, always.
 
         Zero where it is less than `at_least`.
         """
-        count = len(self.found[0])
-        for case, found in zip(self.cases, self.found, strict=True):
+        count = len(seen[0][1])
+        for case, found in seen:
             predicted = self.predict(case, changes)
             same = (self.agrees(case, n, v, predicted[n]) for n, v in found.items())
             count = min(count, sum(itertools.takewhile(bool, same)))
@@ -151,11 +172,16 @@ class Diagnosis:
                 return 0
         return count
 
-    def says(self, changes: Mapping, explained: int) -> str | None:
+    def says(self, changes: Mapping, seen: Seen, explained: int) -> str | None:
         """The first of what is explained that the changes predict to be otherwise."""
-        for name in list(self.found[0])[:explained]:
-            if any(self.unlike(case, changes, name) for case in self.cases):
-                return name
+        for name in list(seen[0][1])[:explained]:
+            for case, found in seen:
+                # That an error may come says nothing where one came.
+                perhaps = isinstance(self.predict(case, changes)[name], Perhaps)
+                if perhaps and isinstance(found[name], Failure):
+                    continue
+                if self.unlike(case, changes, name):
+                    return name
         return None
 
     def unlike(self, case: Any, changes: Mapping, name: str) -> bool:
@@ -181,9 +207,12 @@ class Diagnosis:
 
     # --- The verdict ---
 
-    def wrong(self, changes, mistakes, explained) -> Verdict:
+    def wrong(self, changes, mistakes, seen, explained) -> Verdict:
         names = [mistake.name for mistake in mistakes]
-        sections = dict.fromkeys(mistake.where for mistake in mistakes)
+        sections = dict.fromkeys(
+            f'"{heading}" of {chapter}'
+            for chapter, heading in (m.where for m in mistakes)
+        )
         return Verdict(
             self.check,
             WRONG,
@@ -193,11 +222,8 @@ class Diagnosis:
                 for sentence in (f"{start}: {mistake.name}.", mistake.why)
             ],
             names,
-            self.example(changes, self.says(changes, explained)),
-            [
-                f'Explained in "{heading}" of {chapter}.'
-                for chapter, heading in sections
-            ],
+            self.example(changes, self.says(changes, seen, explained)),
+            [f"Explained in {' and in '.join(sections)}."],
         )
 
     def unnamed(self) -> Verdict:
@@ -205,6 +231,7 @@ class Diagnosis:
         case = self.unexplained()
         found = self.observe(case)
         name = self.differs(case, found)
+        right = self.predict(case, {})[name]
         if size := self.only_size():
             names = [ONE_SIZE]
             say = [
@@ -215,21 +242,23 @@ class Diagnosis:
             names, say = [NO_RESULT], [f"Wrong: it {NO_RESULT}; end it with return."]
         elif isinstance(found[name], Failure):
             names, say = [ERROR], [f"Wrong: it {ERROR} for the input below."]
+        elif is_array(found[name]) and np.shape(found[name]) != np.shape(right):
+            names, say = [SHAPE], [f"Wrong: it {SHAPE} than expected."]
         else:
-            names, say = [], ["Wrong, in a way that this check has no name for."]
+            names = []
+            say = ["Wrong, in a way that has no name here: compare the numbers below."]
             say += [i.says for i in self.check.invariants if not i.holds(case, found)]
         return Verdict(self.check, WRONG, say, names, self.shown(case, name, found))
 
     def unexplained(self) -> Any:
         """A small input for which the first is wrong of what is wrong at all."""
         names = list(self.found[0])
-        seen = zip(self.cases, self.found, strict=True)
-        wrong = {self.differs(case, found) for case, found in seen} - {None}
+        wrong = {self.differs(case, found) for case, found in self.seen} - {None}
         if wrong:
             first = min(wrong, key=names.index)
-            if case := self.search(lambda case: self.differs(case) == first):
+            if case := self.search(lambda case: self.differs(case) == first, CALLS):
                 return case
-        case = self.search(self.differs)
+        case = self.search(self.differs, CALLS)
         return case or next(filter(self.differs, self.cases))
 
     def only_size(self) -> int | None:
@@ -257,11 +286,11 @@ class Diagnosis:
 
         known = [
             case
-            for case, found in zip(self.cases, self.found, strict=True)
+            for case, found in self.seen
             if not self.agrees(case, name, found[name], self.predict(case, {})[name])
         ]
         said = any(is_array(self.predict(case, changes)[name]) for case in known)
-        case = self.search(shows if said else really)
+        case = self.search(shows) if said else self.search(really, CALLS)
         if case is None or not really(case):
             case = min(known, key=lambda case: np.size(self.predict(case, {})[name]))
         return self.shown(case, name, self.observe(case))
@@ -270,11 +299,14 @@ class Diagnosis:
         inputs = self.check.inputs(case, name)
         return Example(name, inputs, self.predict(case, {})[name], found[name])
 
-    def search(self, condition: Callable[[Any], Any]) -> Any:
+    def search(self, condition: Callable[[Any], Any], calls: int = 10**9) -> Any:
         """The smallest made-up input for which `condition` holds, or None.
 
-        It is the same each time: Hypothesis gets its random numbers from here.
+        It is the same each time: Hypothesis gets its random numbers from here. After
+        `calls` of the condition, it counts as not met any more, so that work which
+        takes long is not called too often.
         """
+        left = iter(range(calls))
         import hypothesis  # here, since that takes a while
 
         settings = hypothesis.settings(
@@ -288,7 +320,7 @@ class Diagnosis:
             with contextlib.suppress(hypothesis.errors.NoSuchExample):
                 return hypothesis.find(
                     strategy,
-                    lambda case: bool(condition(case)),
+                    lambda case: next(left, None) is not None and bool(condition(case)),
                     settings=settings,
                     random=random.Random(0),
                 )
@@ -296,17 +328,12 @@ class Diagnosis:
 
 
 def predict(check, case: Any, changes: Mapping[str, Any]) -> Observation:
-    """What the reference with these changes does; it may not fit, as arrays may not."""
+    """What the reference with these changes does; nothing where arrays do not fit."""
     try:
         with np.errstate(all="ignore"):
             return check.reference(case, **changes)
     except ValueError:
-        return _Failing()
-
-
-class _Failing(dict):
-    def __missing__(self, _name):
-        return FAILS
+        return Unknown()
 
 
 def _failed(found):

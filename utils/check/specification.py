@@ -31,9 +31,12 @@ class Check:
     mistakes: those that have a name; of two that explain the same, the first counts.
     tested: of what `prepare` returned, the end of a sentence that begins with "Right:".
     hints: three steps of help. answer: the solution's source text, or what returns it.
-    invariants: what holds for any input. resized: a case with that many samples, where
-        these can differ. by_design: changes of the reference that are no mistake here,
-        as where a device computes otherwise.
+    invariants: what holds for any input.
+    resized: a case with that many samples, where these can differ.
+    kind: of a case; where no mistake explains the work for all cases, one is looked
+        for that does for all of a kind.
+    by_design: changes of the reference that are no mistake here, as where a device
+        computes in another way.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Check:
     answer: str | Callable[[], str]
     invariants: Sequence[Invariant] = ()
     resized: Callable[[Any, int], Any] | None = None
+    kind: Callable[[Any], Any] = lambda case: None
     by_design: Callable[[Any], Sequence[Mapping[str, Any]]] = lambda work: ()
     _hints_given: list = dataclasses.field(default_factory=list, init=False)
 

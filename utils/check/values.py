@@ -27,6 +27,12 @@ class Roughly(NamedTuple):
     value: object
 
 
+class Perhaps(NamedTuple):
+    """In place of a value that a wrong reference predicts: this one, or an error."""
+
+    value: object
+
+
 class _Anything:
     def __repr__(self) -> str:
         return "ANYTHING"
@@ -44,6 +50,13 @@ class Unknown(dict):
         return ANYTHING
 
 
+class Failing(dict):
+    """What a wrong reference predicts that expects nothing but an error."""
+
+    def __missing__(self, _name: str) -> object:
+        return FAILS
+
+
 def agrees(found: Any, predicted: Any, tolerance: float, least: float) -> bool:
     """Whether what was found is what was predicted, with what can stand for a value.
 
@@ -51,6 +64,10 @@ def agrees(found: Any, predicted: Any, tolerance: float, least: float) -> bool:
     """
     if predicted is ANYTHING:
         return True
+    if isinstance(predicted, Perhaps):
+        return isinstance(found, Failure) or agrees(
+            found, predicted.value, tolerance, least
+        )
     if isinstance(predicted, Otherwise):
         return not isinstance(found, Failure) and not agrees(
             found, predicted.value, tolerance, least

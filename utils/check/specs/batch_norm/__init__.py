@@ -69,5 +69,6 @@ batch_norm = Check(
     answer=lambda: source("batch-norm-scratch", "own_batch_norm"),
     invariants=INVARIANTS,
     resized=resized,
+    kind=lambda case: case.X.ndim,
     by_design=by_design,
 )

@@ -12,8 +12,10 @@ import numpy as np
 from utils.check import arrays
 from utils.check.values import (
     ANYTHING,
+    Failing,
     Observation,
     Otherwise,
+    Perhaps,
     Roughly,
     Unknown,
     is_array,
@@ -73,6 +75,8 @@ def tolerance(case: Case, name: str) -> tuple[float, float]:
     A gradient is a difference of numbers as large as gamma · G / deviation.
     """
     X, std, G = case.sizes
+    if name in (X_LEFT, GAMMA_LEFT):
+        return 0.0, 1.0
     return 2e-4 + 2e-6 * X / std, G / std + 1e-3 if name == BY_X else max(G, 1e-2)
 
 
@@ -80,24 +84,28 @@ def reference(case: Case, **changes: Any) -> Observation:
     """What batch normalization does for a case, in float64; `Rules` has the changes."""
     rules = Rules(**changes)
     if rules.only not in (None, case.X.ndim):
-        raise ValueError("such an X is not accepted")
+        return Failing()
     X, G = case.X.astype("float64"), case.G.astype("float64")
     moving = case.moving_mean.astype("float64"), case.moving_var.astype("float64")
     first = rules.updated(moving, X, case)
-    if first is None and case.has_statistics:
-        return Unknown()  # code may or may not take such statistics
     old = {"batch": None, "moving": moving, "updated": first}
     output, gradients = rules.normalized(X, G, case, old[rules.train], rules.root)
     if output.shape != X.shape:  # broadcast with a vector along another axis
-        return Unknown({OUTPUT: output})
+        return Unknown()
     seen = dict(zip((BY_X, BY_GAMMA, BY_BETA), map(if_finite, gradients), strict=True))
     seen |= {OUTPUT: output, X_LEFT: X, GAMMA_LEFT: case.gamma}
     seen |= {arrays.TYPE: "float32", arrays.DEVICE: "as X"}
+    # Code may or may not take other statistics for those of the features.
+    misfit = rules.statistics(X)[0].size != case.gamma.size
+    if case.has_statistics and first is None:
+        return Unknown({name: Perhaps(seen[name]) for name in (OUTPUT, BY_X)})
     if case.has_statistics:
         second = rules.updated(first, case.second.astype("float64"), case)
         seen |= {MEAN: first[0], VAR: first[1], MEAN_2: second[0], VAR_2: second[1]}
         seen |= {GRAPH: "no", START_VAR: rules.start_var + 0 * moving[1]}
         seen |= rules.predicted(X, G, case, moving)
+        if misfit:
+            return Unknown({name: Perhaps(value) for name, value in seen.items()})
     return rules.besides(seen, case)
 
 
@@ -115,13 +123,17 @@ class Rules:
     shifted: bool = True  # the mean is subtracted
     root: str = "inside"  # how the deviation comes from the variance
     eps: float | None = None  # a number instead of the argument
+    eps_times: float = 1.0
     affine: str = "gamma, beta"  # scale and offset
     constant: float | None = None  # what comes of a feature with equal values
     precise: bool = True  # no digits are lost at a large mean
-    no_gradient: str = ""  # through what, or of what
+    no_gradient: str = ""  # through what, or of what; "factor gamma": it has no gamma
+    averaged: bool = False  # the gradients of gamma and beta are means
     train: str = "batch"  # whose statistics normalize
     old: str = "momentum"  # the weight of the old moving statistics
     steps: int = 1  # updates per training step
+    momentum: float | None = None  # a number instead of the argument
+    flipped: str = ""  # for which statistic momentum weighs the new value
     kept: str = ""  # which statistic is never updated
     moving_ddof: int = 0  # 1: the moving variance is unbiased
     mean_ddof: int = 0  # 1: the moving mean is scaled like that
@@ -156,7 +168,7 @@ class Rules:
         else:
             mean, var = (along(v, 1, X.ndim) for v in moving)
         shift = mean if self.shifted else 0
-        std, slope = deviation(var, case.eps if self.eps is None else self.eps, root)
+        std, slope = deviation(var, self.eps_times * (self.eps or case.eps), root)
         X_hat = (X - shift) / std
         axis = self.dense_along if X.ndim == 2 else self.conv_along
         gamma, beta = (along(v, axis, X.ndim) for v in (case.gamma, case.beta))
@@ -171,7 +183,7 @@ class Rules:
             "gamma, -beta": (gamma, -beta),
         }[self.affine]
         output = scale * X_hat + offset
-        H = G * scale / std
+        H = G * (1 if "factor gamma" in self.no_gradient else scale) / std
         by_X = H
         if by_batch:
             if "mean" not in self.no_gradient and self.shifted:
@@ -195,8 +207,10 @@ class Rules:
             output = np.where(var == 0, self.constant, output)
             return output, (ANYTHING, ANYTHING, by["beta"])
         for name in gradients:
-            if name in self.no_gradient.split():
+            if name in self.no_gradient.split() and "factor" not in self.no_gradient:
                 gradients[name] = 0 * gradients[name]
+        if self.averaged:
+            gradients |= {name: gradients[name] / count for name in ("gamma", "beta")}
         return output, tuple(gradients.values())
 
     def updated(self, moving, X, case):
@@ -207,27 +221,34 @@ class Rules:
         mean, var = mean.ravel(), var.ravel()
         mean = unbiased(mean, count) if self.mean_ddof else mean
         var = unbiased(var, count) if self.moving_ddof else var
-        if self.stored != "variance":
-            eps = case.eps if self.stored == "deviation with eps" else 0
-            var = {"1 / deviation": np.sqrt(var + case.eps) ** -1}.get(
-                self.stored, np.sqrt(var + eps)
-            )
+        var = {
+            "variance": var,
+            "variance with eps": var + case.eps,
+            "deviation": np.sqrt(var),
+            "deviation with eps": np.sqrt(var + case.eps),
+            "1 / deviation": 1 / np.sqrt(var + case.eps),
+        }[self.stored]
+        rho = case.momentum if self.momentum is None else self.momentum
         old, new = {
-            "momentum": (case.momentum, 1 - case.momentum),
-            "1 - momentum": (1 - case.momentum, case.momentum),
-            "one": (1, 1 - case.momentum),
+            "momentum": (rho, 1 - rho),
+            "one": (1, 1 - rho),
             "none": (0, 1),
+            "none, new weighted": (0, 1 - rho),
         }[self.old]
-        for _ in range(self.steps):
-            moving = (
-                moving[0] if "mean" in self.kept else old * moving[0] + new * mean,
-                moving[1] if "variance" in self.kept else old * moving[1] + new * var,
-            )
-        return moving
+        moved = []
+        for name, start, value in zip(
+            ("mean", "variance"), moving, (mean, var), strict=True
+        ):
+            weights = (new, old) if name in self.flipped else (old, new)
+            for _ in range(0 if name in self.kept else self.steps):
+                start = weights[0] * start + weights[1] * value
+            moved.append(start)
+        return tuple(moved)
 
     def predicted(self, X, G, case, moving):
         """Output in prediction mode, and the moving statistics after it."""
-        after = self.updated(moving, X, case) if self.updates_in_prediction else moving
+        rules = dataclasses.replace(self, steps=self.steps or 1)
+        after = rules.updated(moving, X, case) if self.updates_in_prediction else moving
         rules = dataclasses.replace(self, affine=self.predict_affine or self.affine)
         own = {"batch": None, "moving": moving, "updated": after}[self.predict]
         Y, _ = rules.normalized(X, G, case, own, self.predict_root or self.root)

@@ -54,7 +54,7 @@ class Function:
         self.has_statistics = "moving_mean" in self.roles
         self.eps = None if "eps" in self.roles else EPS
         self.momentum = None if "momentum" in self.roles else MOMENTUM
-        self.start = None
+        self.start_var = None
 
     @contextlib.contextmanager
     def state(self, case) -> Iterator[State]:
@@ -137,8 +137,8 @@ class Block:
     has_statistics = True
 
     def __init__(self, block: gluon.Block, ctx: mx.Context | None) -> None:
-        self.block = block
-        if not _is_ready(block):
+        self.block, self.is_new = block, not _is_ready(block)
+        if self.is_new:
             # It would keep the number of channels of the first input.
             self.block = block = copy.deepcopy(block)
             block.initialize(ctx=ctx or mx.current_context())
@@ -148,9 +148,14 @@ class Block:
 
     def _find(self):
         block = self.block
+        error = None
         if self._own("moving_mean") is None:  # made by the first forward pass
-            _first_pass(block, self.ctx)
+            error = _first_pass(block, self.ctx)
         missing = [n for n in ("moving_mean", "moving_var") if self._own(n) is None]
+        if missing and error:
+            self.channels, self.dimensions, self.start_var = CHANNELS, (2, 4), None
+            self.eps, self.momentum, self.notes = EPS, MOMENTUM, ()
+            return
         if missing:
             raise Refused(
                 "a block with moving_mean and moving_var (or running_mean and "
@@ -164,10 +169,9 @@ class Block:
         settings = getattr(block, "_kwargs", {})
         self.eps = _setting(block, settings, NAMES["eps"], EPS)
         self.momentum = _setting(block, settings, NAMES["momentum"], MOMENTUM)
-        self.start = tuple(
-            self._own(name).asnumpy().ravel().astype("float64")
-            for name in ("moving_mean", "moving_var")
-        )
+        # A trained block may have begun with anything but zeros, which it still has.
+        start = self._own("moving_var").asnumpy().ravel().astype("float64")
+        self.start_var = start if self.is_new or not start.any() else None
         self.notes = ()
         if isinstance(self._holder("moving_mean"), nd.NDArray):
             self.notes = (
@@ -276,11 +280,12 @@ def _first_pass(block, ctx):
     for shape in (3, CHANNELS), (3, CHANNELS, 2, 2):
         try:
             block(arrays.array(np.ones(shape), ctx)).wait_to_read()
-            return
+            return None
         except NotImplementedError:
             raise
-        except Exception:  # whatever the reader's code raises; the cases will show it
-            continue
+        except Exception as raised:  # whatever it is, the cases will show it
+            error = raised
+    return error
 
 
 def _setting(block, settings, names, default):

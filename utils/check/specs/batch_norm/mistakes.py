@@ -150,7 +150,8 @@ NORMALIZATION = (
         tuple(
             {"eps": eps}
             for eps in (1e-5, 1e-3, 1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 0.1, 1.0)
-        ),
+        )
+        + tuple({"eps_times": factor} for factor in (2, 0.5, 10, 0.1, 100, 0.01)),
     ),
     Mistake(
         "the division is by the variance and not by its root",
@@ -183,7 +184,7 @@ AFFINE = (
     Mistake(
         "gamma is fixed at 1, and overwritten",
         "The network can't scale the feature; nd.BatchNorm does that unless it gets "
-        "fix_gamma=False.",
+        "fix_gamma=False, and nn.BatchNorm with scale=False.",
         GLUON_TRAPS,
         ({"affine": "1 written, beta"},),
     ),
@@ -242,7 +243,8 @@ GRADIENTS = (
     ),
     Mistake(
         "no gradient through the variance",
-        "The variance was detached from the graph; the gradient then keeps a part that "
+        "The variance was detached from the graph, or comes from mx.np's var or std, "
+        "which pass no gradient on in MXNet 1.9.1; the gradient then keeps a part that "
         "only stretches the inputs, which can't change the loss.",
         GRADIENT,
         ({"no_gradient": "variance"},),
@@ -253,6 +255,18 @@ GRADIENTS = (
         "weights before the layer then grow without need.",
         GRADIENT,
         ({"no_gradient": "mean variance"},),
+    ),
+    Mistake(
+        "gamma is missing in the gradient of X",
+        "The output is gamma times the normalized input, so the gradient has it, too.",
+        GRADIENT,
+        ({"no_gradient": "factor gamma"},),
+    ),
+    Mistake(
+        "the gradients of gamma and beta are averaged and not summed",
+        "Each value of the feature adds to them; a mean is smaller by the batch size.",
+        GRADIENT,
+        ({"averaged": True},),
     ),
     Mistake(
         "no gradient reaches X",
@@ -283,8 +297,8 @@ GRADIENTS = (
 STATISTICS = (
     Mistake(
         "the moving variance is unbiased, divided by m − 1",
-        "Prediction then scales otherwise than training. PyTorch does this, and cuDNN "
-        "on a GPU; MXNet's layer on a CPU, and this course, keep the biased one.",
+        "Prediction then scales differently from training. PyTorch does this, and "
+        "cuDNN on a GPU; MXNet's layer on a CPU, and this course, keep the biased one.",
         MOVING,
         ({"moving_ddof": 1},),
     ),
@@ -299,7 +313,31 @@ STATISTICS = (
         "That is PyTorch's convention; in MXNet and here momentum weighs the old "
         "value, so with 0.9 the statistics would be almost those of the last batch.",
         MOVING,
-        ({"old": "1 - momentum"},),
+        ({"flipped": "mean variance"},),
+    ),
+    Mistake(
+        "momentum is flipped for one of the two statistics",
+        "Moving mean and moving variance then come from different batches.",
+        MOVING,
+        ({"flipped": "mean"}, {"flipped": "variance"}),
+    ),
+    Mistake(
+        "momentum is ignored: another one is used",
+        "The statistics forget faster or more slowly than the caller asked for.",
+        MOVING,
+        tuple({"momentum": rho} for rho in (0.9, 0.99, 0.1, 0.5, 0.999, 0.95)),
+    ),
+    Mistake(
+        "the old moving statistics are dropped, and the new ones scaled down",
+        "What is left is neither an average nor the last batch's.",
+        MOVING,
+        ({"old": "none, new weighted"},),
+    ),
+    Mistake(
+        "eps is part of the moving variance",
+        "Prediction adds it a second time, and the statistics fit no other network.",
+        MOVING,
+        ({"stored": "variance with eps"},),
     ),
     Mistake(
         "the old moving statistics are not weighted by momentum",
@@ -356,7 +394,7 @@ STATISTICS = (
     Mistake(
         "the moving variance starts at 0",
         "A layer that predicts before it is trained then divides by the root of eps, "
-        "and the start counts for a while.",
+        "and the zeros fade only slowly.",
         BLOCK,
         ({"start_var": 0.0},),
     ),
@@ -370,6 +408,20 @@ STATISTICS = (
 )
 
 MODES = (
+    Mistake(
+        "training and prediction are swapped",
+        "Prediction then normalizes by the batch and updates the statistics, and "
+        "training does neither; autograd.is_training() is true in training.",
+        MOVING,
+        (
+            {
+                "train": "moving",
+                "steps": 0,
+                "predict": "batch",
+                "updates_in_prediction": True,
+            },
+        ),
+    ),
     Mistake(
         "the mode is ignored: prediction does as training does",
         "A prediction depends on the other samples of its batch, and changes the "
@@ -427,8 +479,7 @@ BESIDES = (
     ),
     Mistake(
         "the output has another type than X",
-        "The next operator wants float32 as well, or all that follows takes twice the "
-        "memory, or loses digits.",
+        "The next operator expects what X is, a float32 array of MXNet.",
         CODE,
         ({"dtype": "another"},),
     ),

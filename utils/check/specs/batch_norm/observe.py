@@ -32,8 +32,8 @@ def observe(layer: Function | Block, case: Case) -> Observation:
     seen = dict.fromkeys(SEEN)
     if layer.has_statistics:
         seen |= dict.fromkeys(SEEN_OF_STATISTICS)
-    if layer.start is not None:
-        seen |= {START_VAR: layer.start[1] + 0 * case.moving_var}
+    if layer.start_var is not None:
+        seen |= {START_VAR: layer.start_var}
     try:
         seen |= call(layer, case)
     except NotImplementedError:
@@ -102,8 +102,11 @@ def record(layer, case):
 
 def predict(layer, case):
     with layer.state(case) as state:
-        Y = layer(arrays.array(case.X, layer.ctx), state, case)
+        X = arrays.array(case.X, layer.ctx)
+        Y = layer(X, state, case)
         seen = {PREDICTION: arrays.numbers(Y)}
+        if (left := arrays.numbers(X)).tobytes() != case.X.astype("float64").tobytes():
+            seen[X_LEFT] = left
         return seen | {MEAN_P: flat(state.mean), VAR_P: flat(state.var)}
 
 
