@@ -32,7 +32,6 @@ SIZES = 2, 3, 4, 5, 6, 8, 10, 16, 20, 32, 50, 64, 100, 128, 256
 ONE_SIZE = "works for one batch size only"
 ERROR, NO_RESULT = "raises an error", "returns nothing"
 SHAPE = "returns another shape"
-CALLS = 40  # of the work, in a search
 
 
 class Refused(Exception):
@@ -91,7 +90,7 @@ class Diagnosis:
             return not_attempted(check) if has_dots else self.unnamed()
         if not self.is_right():
             return self.named()
-        if self.search(self.differs, CALLS) is not None:
+        if self.search(self.differs) is not None:
             return self.unnamed()
         return Verdict(check, RIGHT, [f"Right: {check.tested(self.prepared)}"])
 
@@ -119,6 +118,8 @@ class Diagnosis:
             explained, best = self.explanation(seen)
             if best:
                 return self.wrong(*best, seen, explained)
+            if self.only_size():
+                break
         return self.unnamed()
 
     def explanation(self, seen: Seen) -> tuple[int, tuple | None]:
@@ -256,9 +257,9 @@ class Diagnosis:
         wrong = {self.differs(case, found) for case, found in self.seen} - {None}
         if wrong:
             first = min(wrong, key=names.index)
-            if case := self.search(lambda case: self.differs(case) == first, CALLS):
+            if case := self.search(lambda case: self.differs(case) == first):
                 return case
-        case = self.search(self.differs, CALLS)
+        case = self.search(self.differs)
         return case or next(filter(self.differs, self.cases))
 
     def only_size(self) -> int | None:
@@ -290,7 +291,7 @@ class Diagnosis:
             if not self.agrees(case, name, found[name], self.predict(case, {})[name])
         ]
         said = any(is_array(self.predict(case, changes)[name]) for case in known)
-        case = self.search(shows) if said else self.search(really, CALLS)
+        case = self.search(shows, shrink=True) if said else self.search(really)
         if case is None or not really(case):
             case = min(known, key=lambda case: np.size(self.predict(case, {})[name]))
         return self.shown(case, name, self.observe(case))
@@ -299,28 +300,27 @@ class Diagnosis:
         inputs = self.check.inputs(case, name)
         return Example(name, inputs, self.predict(case, {})[name], found[name])
 
-    def search(self, condition: Callable[[Any], Any], calls: int = 10**9) -> Any:
-        """The smallest made-up input for which `condition` holds, or None.
+    def search(self, condition: Callable[[Any], Any], shrink: bool = False) -> Any:
+        """A small made-up input for which `condition` holds, or None.
 
-        It is the same each time: Hypothesis gets its random numbers from here. After
-        `calls` of the condition, it counts as not met any more, so that work which
-        takes long is not called too often.
+        It is the same each time: Hypothesis gets its random numbers from here. To
+        shrink it takes hundreds of calls, too many where the work is called.
         """
-        left = iter(range(calls))
         import hypothesis  # here, since that takes a while
 
+        phases = [hypothesis.Phase.generate]
         settings = hypothesis.settings(
             max_examples=GENERATED,
             database=None,
             deadline=None,
-            phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+            phases=phases + [hypothesis.Phase.shrink] * shrink,
             suppress_health_check=list(hypothesis.HealthCheck),
         )
         for strategy in self.check.examples(self.prepared):
             with contextlib.suppress(hypothesis.errors.NoSuchExample):
                 return hypothesis.find(
                     strategy,
-                    lambda case: next(left, None) is not None and bool(condition(case)),
+                    lambda case: bool(condition(case)),
                     settings=settings,
                     random=random.Random(0),
                 )

@@ -31,6 +31,12 @@ def case(samples, classes=3):
     return {"output": output.astype("float32"), "label": label.astype("float32")}
 
 
+def square():
+    """As many classes as samples, and other hits along the batch than along them."""
+    output = np.asarray([[1, 2, 3], [2, 3, 1], [5, 4, 6]], "float32")
+    return {"output": output, "label": np.asarray([2, 2, 2], "float32")}
+
+
 def examples():
     from hypothesis import strategies as st
 
@@ -54,7 +60,7 @@ accuracy = check_function(
     name="accuracy",
     arguments=("output", "label"),
     reference=reference,
-    cases=[case(4), case(3), case(5, 4), case(1), case(7, 2)],
+    cases=[case(4), square(), case(3), case(5, 4), case(1), case(7, 2)],
     examples=examples,
     mistakes=(
         mistake(
