@@ -20,10 +20,10 @@ const CURVES = {
     return [radius * Math.cos(angle), radius * Math.sin(angle), 0.1];
   },
   moons(label, share) {
+    const side = label ? -1 : 1; // the second is the first, turned by half a turn
     const angle = Math.PI * share;
-    return label
-      ? [0.55 * (1 - Math.cos(angle)) - 0.275 - 0.55, 0.28 - 0.55 * Math.sin(angle), 0.1]
-      : [0.55 * Math.cos(angle) - 0.275, 0.55 * Math.sin(angle) - 0.28, 0.1];
+    const [x, y] = [0.55 * Math.cos(angle) - 0.275, 0.55 * Math.sin(angle) - 0.14];
+    return [side * x, side * y, 0.08];
   },
 };
 
