@@ -5,9 +5,9 @@
     What the reader may try here, in a sentence.
     :::
 
-The argument is the id of a guided experiment (playground/experiments.js); `:small:` shows
-this one alone. Where no script runs, on paper and in Jupyter, the sentence is left, and
-in the book a picture of such a run (playground/stills.js) with what it has shown.
+The argument is the id of a guided experiment (playground/experiments.js); `:small:`
+shows this one alone. In Jupyter the sentence stands alone; on paper, and without a
+script, a picture of such a run follows it (playground/stills.js).
 
 The page's script is made of the modules in `playground/`, joined into one, because a
 browser loads modules from a server only, and the book is also read from the disk.
@@ -26,6 +26,8 @@ from sphinx.util.docutils import SphinxDirective
 FOLDER = Path(__file__).resolve().parents[1] / "playground"
 PAGE = "chapters/play"
 DEFAULT = "small"  # the experiment whose picture stands for the whole playground
+
+HERE = "In the book's pages, and with JavaScript, both networks train here."
 
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=const|function|class)", re.MULTILINE)
@@ -77,8 +79,7 @@ class Playground(SphinxDirective):
         image = nodes.image(
             uri=f"/playground/{still['file']}", alt=still["alt"], align="center"
         )
-        text = f"{still['caption']} In the book's pages, and with JavaScript, both networks "
-        said = nodes.paragraph("", text + "train here while you watch.")
+        said = nodes.paragraph("", f"{still['caption']} {HERE}")
         attributes = {
             "class": "playground",
             "data-home": self.env.app.builder.get_relative_uri(self.env.docname, PAGE),
@@ -117,7 +118,9 @@ def write_scripts(app):
 def add_scripts(app, pagename, templatename, context, doctree):
     if doctree is None:
         return
-    if any("playground-still" in c["classes"] for c in doctree.findall(nodes.container)):
+    if any(
+        "playground-still" in c["classes"] for c in doctree.findall(nodes.container)
+    ):
         app.add_css_file("playground.css")
         app.add_js_file("playground.js", defer="defer")
 

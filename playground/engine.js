@@ -7,13 +7,34 @@
 
 export const EPS = 1e-5;
 
+// forward: a from y; backward: the gradient of y from a and its gradient. Each has loops of
+// its own, since a call per number would take longer than what it computes.
 const ACTIVATIONS = {
   relu: {
-    value: (y) => (y > 0 ? y : y === y ? 0 : NaN), // Math.max would be slower
-    slope: (a) => (a > 0 ? 1 : 0),
+    forward(y, a, size) {
+      // NaN stays NaN, so that a run that diverges is told.
+      for (let i = 0; i < size; i++) a[i] = y[i] <= 0 ? 0 : y[i];
+    },
+    backward(a, da, dy, size) {
+      for (let i = 0; i < size; i++) dy[i] = a[i] > 0 ? da[i] : 0;
+    },
   },
-  tanh: { value: Math.tanh, slope: (a) => 1 - a * a },
-  sigmoid: { value: (y) => 1 / (1 + Math.exp(-y)), slope: (a) => a * (1 - a) },
+  tanh: {
+    forward(y, a, size) {
+      for (let i = 0; i < size; i++) a[i] = Math.tanh(y[i]);
+    },
+    backward(a, da, dy, size) {
+      for (let i = 0; i < size; i++) dy[i] = da[i] * (1 - a[i] * a[i]);
+    },
+  },
+  sigmoid: {
+    forward(y, a, size) {
+      for (let i = 0; i < size; i++) a[i] = 1 / (1 + Math.exp(-y[i]));
+    },
+    backward(a, da, dy, size) {
+      for (let i = 0; i < size; i++) dy[i] = da[i] * a[i] * (1 - a[i]);
+    },
+  },
 };
 
 // The standard deviation of initial weights, for a layer's numbers of inputs and outputs.
@@ -98,11 +119,10 @@ export class Network {
       if (layer.gamma) {
         if (training) batchStatistics(t, rows, layer.outs);
         else movingStatistics(t, layer);
-        normalize(t, rows, layer);
+        standardize(t, rows, layer);
       }
       if (layer.hidden) {
-        const { value } = this.activation;
-        for (let i = 0; i < rows * layer.outs; i++) t.a[i] = value(t.y[i]);
+        this.activation.forward(t.y, t.a, rows * layer.outs);
         x = t.a;
       }
     });
@@ -122,12 +142,11 @@ export class Network {
       const layer = this.layers[index];
       const t = trace.layers[index];
       if (layer.hidden) {
-        const { slope } = this.activation;
         const da = trace.layers[index + 1].dx;
-        for (let i = 0; i < rows * layer.outs; i++) t.dy[i] = da[i] * slope(t.a[i]);
+        this.activation.backward(t.a, da, t.dy, rows * layer.outs);
       }
       if (layer.gamma) {
-        normalizeBackward(t, rows, layer);
+        standardizeBackward(t, rows, layer);
         updateMoving(t, layer, this.momentum);
       }
       affineBackward(t, rows, layer, index > 0);
@@ -298,7 +317,7 @@ function updateMoving({ mean, variance }, { moving_mean, moving_var, outs }, mom
   }
 }
 
-function normalize({ z, normalized, y, mean, scale }, rows, { gamma, beta, outs }) {
+function standardize({ z, normalized, y, mean, scale }, rows, { gamma, beta, outs }) {
   for (let r = 0; r < rows; r++) {
     for (let o = 0; o < outs; o++) {
       const i = r * outs + o;
@@ -310,7 +329,7 @@ function normalize({ z, normalized, y, mean, scale }, rows, { gamma, beta, outs 
 
 // Turns dy, the gradient of y, into that of z: it loses its mean and its part along the
 // normalized values.
-function normalizeBackward({ dy, normalized, scale }, rows, { gamma, dgamma, dbeta, outs }) {
+function standardizeBackward({ dy, normalized, scale }, rows, { gamma, dgamma, dbeta, outs }) {
   dgamma.fill(0);
   dbeta.fill(0);
   for (let r = 0; r < rows; r++) {

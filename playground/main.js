@@ -11,8 +11,10 @@ function loadPictures() {
   pictures ??= new Promise((resolve, reject) => {
     const loader = document.createElement("script");
     loader.src = new URL("playground-pictures.js", script);
-    loader.onload = () => resolve(unpackPictures(globalThis.playgroundPictures));
-    loader.onerror = () => {
+    loader.addEventListener("load", () =>
+      resolve(unpackPictures(globalThis.playgroundPictures)),
+    );
+    loader.addEventListener("error", () => {
       pictures = null;
       reject(
         new Error(
@@ -20,7 +22,7 @@ function loadPictures() {
             "playground.js. Choose other data, or reload the page.",
         ),
       );
-    };
+    });
     document.head.append(loader);
   });
   return pictures;

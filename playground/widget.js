@@ -7,9 +7,10 @@ import { element } from "./dom.js";
 import { EXPERIMENTS, settingsOf } from "./experiments.js";
 import { historyTable, numbersTable } from "./tables.js";
 import { CHOICES, LARGEST_SEED, LAST_STEP, Training } from "./training.js";
-import { failures, LABELS, nameOf, percent, progress, short } from "./words.js";
+import { LABELS, nameOf, percent, progress, short } from "./words.js";
 
 const BUDGET = 8; // milliseconds of a frame for training
+const QUIET_BUDGET = 50; // the same where nothing is drawn meanwhile
 const BURST = 50; // steps at a time where motion is to be reduced
 const CALM = 5000; // milliseconds between two sentences for screen readers
 const LAYER_CHARTS = 5; // the last ones, which show one layer
@@ -123,12 +124,12 @@ export class Widget {
       const chart = new StepsChart(title, options);
       return { chart, legend: WITH, draw: () => chart.draw(this.training.records), words };
     };
-    const inModes = (what, write) => () => {
+    const inModes = (what, told) => () => {
       const { with: layered, without } = this.training.latest;
       return (
-        `With the layer ${write(layered.training[what])} in training mode and ` +
-        `${write(layered.prediction[what])} in prediction mode, without ` +
-        `${write(without.prediction[what])}.`
+        `With the layer ${told(layered.training[what])} in training mode and ` +
+        `${told(layered.prediction[what])} in prediction mode, without ` +
+        `${told(without.prediction[what])}.`
       );
     };
     const panels = [
@@ -417,7 +418,8 @@ export class Widget {
     this.credit = Math.min(this.credit + ((now - this.time) / 1000) * limit, limit);
     this.time = now;
     const isOver = () => training.finished || training.step >= this.end;
-    while (!isOver() && this.credit >= 1 && performance.now() < now + BUDGET) {
+    const deadline = now + (quiet ? QUIET_BUDGET : BUDGET);
+    while (!isOver() && this.credit >= 1 && performance.now() < deadline) {
       training.advance();
       this.credit -= 1;
     }

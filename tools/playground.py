@@ -1,14 +1,19 @@
 """What Python gives to the playground (`playground/`): pictures, and MXNet's numbers.
 
-    python -m tools.playground     # writes both; `make refresh` runs it
+    python -m tools.playground     # writes all of it; `make refresh` runs it
 
 - playground/pictures.js: 2,000 pictures of Fashion-MNIST in 14×14 pixels of 16 grays.
 - tests/playground/mxnet.json: for a few settings the first 20 steps of training in
   MXNet, with which the tests compare the playground's own.
+
+Where Node is installed, the playground itself then draws its experiments for paper.
 """
 
 import base64
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import utils  # noqa: F401  (it makes `import mxnet` work)
@@ -20,6 +25,10 @@ from mxnet.gluon import nn
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "playground/pictures.js"
 FIXTURE = ROOT / "tests/playground/mxnet.json"
+NO_NODE = (
+    "Node was expected on PATH, and was not found. Install Node 18 or newer, on Debian "
+    "and Ubuntu by `apt-get install nodejs`."
+)
 
 EACH = 200  # pictures of each of the ten classes
 
@@ -159,3 +168,7 @@ def lines(found: dict) -> str:
 if __name__ == "__main__":
     FIXTURE.write_text(lines(fixture()), encoding="utf-8")
     PICTURES.write_text(pictures_script(), encoding="utf-8")
+    if node := shutil.which("node"):
+        subprocess.run([node, ROOT / "playground/stills.js"], check=True)
+    else:
+        print(NO_NODE, "The pictures of experiments stay as they are.", file=sys.stderr)

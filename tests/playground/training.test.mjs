@@ -75,8 +75,8 @@ test("a run has a few hundred records, however long it is", () => {
 
 test("the sets have their sizes, and as many of each class", () => {
   const sets = [...PLANE.map((name) => makePoints(name, 1)), unpackPictures(PICTURES)];
-  for (const { inputs, classes, train, test } of sets) {
-    for (const { X, labels, count } of [train, test]) {
+  for (const { inputs, classes, ...parts } of sets) {
+    for (const { X, labels, count } of [parts.train, parts.test]) {
       assert.equal(X.length, inputs * count);
       const counts = Array.from({ length: classes }, (_, k) => labels.filter((l) => l === k));
       for (const of of counts) assert.equal(of.length, count / classes);

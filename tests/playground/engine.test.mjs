@@ -41,9 +41,9 @@ for (const activation of ["tanh", "sigmoid", "relu"]) {
         const step = 1e-6;
         for (const layer of made.net.layers) {
           for (const name of ["W", "b", "gamma", "beta"]) {
-            const values = layer[name];
+            const values = layer[name] ?? [];
             const gradient = layer[`d${name}`]?.slice();
-            for (let i = 0; values && i < values.length; i += 3) {
+            for (let i = 0; i < values.length; i += 3) {
               const value = values[i];
               values[i] = value + step;
               const above = loss(made);
