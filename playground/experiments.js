@@ -131,14 +131,13 @@ export const EXPERIMENTS = [
       const changes = lengths.slice(1).flatMap((now, i) => now.map((x, k) => x - lengths[i][k]));
       const falls = changes.filter((change) => change < 0).length;
       const rises = changes.filter((change) => change > 0).length;
-      const times = falls ? `${falls} of ${changes.length} times` : "never";
       const [before, after] = [records[0], latest].map(({ with: side }) => side.lengths[1]);
       return {
         answer: falls === 0 ? 0 : rises === 0 ? 1 : 2,
         sentence:
-          `Checked ${changes.length} times, the weights before a normalization were shorter than ` +
-          `before ${times}; in layer 2 their length went from ${short(before)} to ` +
-          `${short(after)}.`,
+          `At ${falls || "none"} of ${changes.length} checks, a layer's weights before a ` +
+          `normalization were shorter than at the check before; the length of layer 2's ` +
+          `went from ${short(before)} to ${short(after)}.`,
       };
     },
     chapter: "batch-norm-gluon",

@@ -11,7 +11,7 @@ import { LABELS, nameOf, percent, progress, short } from "./words.js";
 
 const BUDGET = 8; // milliseconds of a frame for training
 const QUIET_BUDGET = 50; // the same where nothing is drawn meanwhile
-const BURST = 50; // steps at a time where motion is to be reduced
+const BURST = 50; // steps at a time where motion is to be reduced; divides experiments' steps
 const CALM = 5000; // milliseconds between two sentences for screen readers
 const LAYER_CHARTS = 5; // the last ones, which show one layer
 const SPEEDS = { full: Infinity, "60 steps per second": 60, "10 steps per second": 10 };
@@ -90,7 +90,12 @@ export class Widget {
       onchange: () => this.setSeed(),
     });
     fields.push(element("label", {}, element("span", {}, LABELS.seed[0]), this.inputs.seed));
-    return element("div", { class: "settings", role: "group", "aria-label": "Settings" }, ...fields);
+    return element(
+      "details",
+      { open: matchMedia("(min-width: 600px)").matches }, // a phone has no room for them
+      element("summary", {}, "Settings"),
+      element("div", { class: "settings", role: "group", "aria-label": "Settings" }, ...fields),
+    );
   }
 
   makeSpeed() {
@@ -271,7 +276,6 @@ export class Widget {
   show({ settings, experiment, complaint }) {
     this.settings = settings;
     this.experiment = experiment;
-    this.goal = LAST_STEP;
     this.showQuestion();
     this.showSettings();
     return this.reset(complaint);
@@ -369,34 +373,43 @@ export class Widget {
     this.showState();
   }
 
+  // Where a run stops by itself: at the end of the experiment, if it is not there yet.
+  get goal() {
+    const { experiment, training } = this;
+    return experiment && training.step < experiment.steps ? experiment.steps : LAST_STEP;
+  }
+
   async runExperiment() {
     if (this.expected === null) {
       this.say("Choose what you expect first; “I don't know” will do.");
       return;
     }
     if (!this.training || this.training.step > 0) await this.reset();
-    if (!this.training) return;
-    this.goal = this.experiment.steps;
-    this.start();
+    if (this.training) this.start(this.goal);
   }
 
   toggle() {
     if (this.running) this.stop();
-    else this.start();
+    else if (this.asks) this.runExperiment();
+    else this.start(this.motion.matches ? this.training.step + BURST : LAST_STEP);
   }
 
-  // Trains to the goal, or where motion is to be reduced by a burst of steps, and then
-  // shows where this has led. An experiment is run to its end in either case.
-  start() {
+  // Whether an experiment is about to begin.
+  get asks() {
+    return this.experiment && this.training?.step === 0;
+  }
+
+  // Trains to step `end` or to the goal, whichever comes first. Where motion is to be
+  // reduced, nothing is shown until then.
+  start(end) {
     if (!this.training || this.training.finished) return;
     this.running = true;
     this.showState();
-    this.said = performance.now();
+    this.end = Math.min(end, this.goal);
     this.credit = 0;
-    this.time = performance.now();
+    this.budget = BUDGET;
+    this.time = this.said = performance.now();
     const quiet = this.motion.matches;
-    const free = this.goal === LAST_STEP;
-    this.end = quiet && free ? this.training.step + BURST : this.goal;
     if (quiet) this.say("Computing …");
     this.request = requestAnimationFrame(() => this.frame(quiet));
   }
@@ -414,11 +427,14 @@ export class Widget {
   frame(quiet) {
     const { training } = this;
     const now = performance.now();
-    const limit = quiet ? Infinity : SPEEDS[this.speed];
-    this.credit = Math.min(this.credit + ((now - this.time) / 1000) * limit, limit);
+    const passed = now - this.time;
     this.time = now;
+    // A slow machine gets fewer steps per frame, and not fewer frames.
+    this.budget = passed > 20 ? Math.max(2, this.budget * 0.8) : Math.min(BUDGET, this.budget + 0.5);
+    const limit = quiet ? Infinity : SPEEDS[this.speed];
+    this.credit = Math.min(this.credit + (passed / 1000) * limit, limit);
     const isOver = () => training.finished || training.step >= this.end;
-    const deadline = now + (quiet ? QUIET_BUDGET : BUDGET);
+    const deadline = now + (quiet ? QUIET_BUDGET : this.budget);
     while (!isOver() && this.credit >= 1 && performance.now() < deadline) {
       training.advance();
       this.credit -= 1;
@@ -446,11 +462,10 @@ export class Widget {
   // Says what an experiment has shown, once it is at its end.
   conclude() {
     const { training, experiment, expected } = this;
-    if (this.goal === LAST_STEP || !(training.step >= this.goal || training.finished)) return;
-    this.goal = LAST_STEP;
+    if (!experiment || !(training.step === experiment.steps || training.finished)) return;
     const { answer, sentence } = experiment.outcome(training);
     const verdict =
-      answer === null || expected === experiment.options.length
+      answer === null || expected === null || expected === experiment.options.length
         ? ""
         : expected === answer
           ? "As you expected. "
@@ -469,7 +484,7 @@ export class Widget {
       ),
       element("p", {}, "This was one run. ", element("button", again, "Run it from another seed")),
     );
-    this.outcome = { answer, sentence };
+    this.status.scrollIntoView({ block: "nearest" }); // on a phone it may be below
   }
 
   async anotherSeed() {
@@ -487,7 +502,7 @@ export class Widget {
     const { training, running } = this;
     const finished = training?.finished ?? false;
     const burst = this.motion.matches;
-    this.run.textContent = running ? "Pause" : burst ? `${BURST} steps` : "Run";
+    this.run.textContent = running ? "Pause" : burst && !this.asks ? `${BURST} steps` : "Run";
     this.run.disabled = this.one.disabled = !training || finished;
     this.counter.textContent = training ? `Step ${training.step}` : "";
     if (this.speeds) this.speeds.hidden = burst;

@@ -106,10 +106,8 @@ def told(numbers, experiment):
         falls = sum(change < 0 for change in changes)
         rises = sum(change > 0 for change in changes)
         option = "It never falls" if not falls else "It never grows"
-        times = f"{falls} of {len(changes)} times" if falls else "never"
         return (option if not (falls and rises) else "It grows in some"), [
-            f"Checked {len(changes)} times",
-            f"shorter than before {times}",
+            f"At {falls or 'none'} of {len(changes)} checks, a layer's weights"
         ]
     if experiment == "fair":
         verdict = "no clear difference"

@@ -93,12 +93,12 @@ test("whether weights got shorter is told from the numbers", () => {
   };
   const never = run(2, 3, 4);
   assert.equal(options[never.answer], "It never falls.");
-  assert.ok(never.sentence.includes("shorter than before never"), never.sentence);
+  assert.ok(never.sentence.includes("At none of 4 checks"), never.sentence);
   assert.ok(never.sentence.includes("from 2 to 4"), never.sentence);
   assert.equal(options[run(4, 3, 2).answer], "It never grows.");
   const both = run(2, 3, 2.5);
   assert.ok(options[both.answer].startsWith("It grows in some"));
-  assert.ok(both.sentence.includes("1 of 4 times"), both.sentence);
+  assert.ok(both.sentence.includes("At 1 of 4 checks"), both.sentence);
 });
 
 test("which network is ahead after a fair start is told from the numbers", () => {
