@@ -159,7 +159,7 @@ export class Histogram extends Chart {
   }
 }
 
-const FAR = 1e6; // what diverges leaves the chart, and does not flatten all else
+const FAR = 1e4; // what diverges leaves the chart, and does not flatten all else
 
 // Round ends for an axis that shows all of these points.
 function ends(points, log) {

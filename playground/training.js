@@ -89,12 +89,15 @@ export class Training {
     if (net.normalize) keepRecent(side);
   }
 
-  // Notes loss and accuracy on the test set in both modes, weights and gradients.
+  // Notes loss and accuracy on the test set in both modes, weights and gradients. For the
+  // network without the layer, both modes are the same.
   record() {
     if (this.latest?.step === this.step) return;
     this.latest = { step: this.step };
     for (const side of this.sides) {
-      const modes = { training: this.judgeTest(side, true), prediction: this.judgeTest(side, false) };
+      const prediction = this.judgeTest(side, false);
+      const training = side.net.normalize ? this.judgeTest(side, true) : prediction;
+      const modes = { training, prediction };
       const finite = Object.values(modes).every(({ loss }) => Number.isFinite(loss));
       // Weights that are still finite may give an output that is not.
       if (!finite) side.failedAt ??= this.step;
@@ -108,13 +111,12 @@ export class Training {
   }
 
   // Loss and accuracy on the test set. In training mode, batches of the chosen size are
-  // normalized by their own statistics; in prediction mode, all by the moving ones. For
-  // the network without the layer, both modes are the same.
+  // normalized by their own statistics; in prediction mode, all by the moving ones.
   judgeTest(side, training) {
     const { net, testTrace } = side;
     const { X, labels, count } = this.test;
     if (side.failedAt !== null) return NOTHING.prediction;
-    const size = training && net.normalize ? this.settings.batch : count;
+    const size = training ? this.settings.batch : count;
     let [loss, accuracy] = [0, 0];
     for (let start = 0; start < count; start += size) {
       net.forward(X.subarray(start * net.inputs), size, testTrace, training);
@@ -134,8 +136,8 @@ const NOTHING = Object.fromEntries(
 // Steps from one record to the next: a run of any length has a few hundred of them.
 function interval(step) {
   if (step <= 20) return 1;
-  if (step <= 200) return 5;
-  if (step <= 1000) return 20;
+  if (step <= 200) return 10;
+  if (step <= 1000) return 25;
   return 100;
 }
 

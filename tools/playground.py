@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import utils  # noqa: F401  (it makes `import mxnet` work)
@@ -86,7 +87,17 @@ DEFAULTS = dict(
 STEPS = 20
 
 
-def build(*, inputs, width, depth, classes, activation, normalize, momentum, **_):
+def build(
+    *,
+    inputs: int,
+    width: int,
+    depth: int,
+    classes: int,
+    activation: str,
+    normalize: bool,
+    momentum: float,
+    **_,
+) -> nn.Sequential:
     """The playground's network in Gluon, from a normal initialization."""
     net = nn.Sequential()
     for layer in range(depth):
@@ -99,12 +110,16 @@ def build(*, inputs, width, depth, classes, activation, normalize, momentum, **_
     return net
 
 
-def numbers(array, digits=7):
-    """A flat list, rounded to so many significant digits."""
-    return [float(f"{x:.{digits}g}") for x in array.asnumpy().ravel().tolist()]
+def numbers(array: nd.NDArray) -> list[float]:
+    """A flat list, rounded to seven significant digits."""
+    return [float(f"{x:.7g}") for x in array.asnumpy().ravel().tolist()]
 
 
-def parameters(net, read, trained):
+def parameters(
+    net: gluon.Block,
+    read: Callable[[gluon.Parameter], nd.NDArray],
+    trained: bool,
+) -> list[list[float]]:
     """One list for each parameter with a gradient (`trained`), or for each without."""
     return [
         numbers(read(p))
