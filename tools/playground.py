@@ -87,25 +87,16 @@ DEFAULTS = dict(
 STEPS = 20
 
 
-def build(
-    *,
-    inputs: int,
-    width: int,
-    depth: int,
-    classes: int,
-    activation: str,
-    normalize: bool,
-    momentum: float,
-    **_,
-) -> nn.Sequential:
+def build(setting: dict) -> nn.Sequential:
     """The playground's network in Gluon, from a normal initialization."""
+    width = setting["width"]
     net = nn.Sequential()
-    for layer in range(depth):
-        net.add(nn.Dense(width, in_units=width if layer else inputs))
-        if normalize:
-            net.add(nn.BatchNorm(momentum=momentum, in_channels=width))
-        net.add(nn.Activation(activation))
-    net.add(nn.Dense(classes, in_units=width))
+    for layer in range(setting["depth"]):
+        net.add(nn.Dense(width, in_units=width if layer else setting["inputs"]))
+        if setting["normalize"]:
+            net.add(nn.BatchNorm(momentum=setting["momentum"], in_channels=width))
+        net.add(nn.Activation(setting["activation"]))
+    net.add(nn.Dense(setting["classes"], in_units=width))
     net.initialize(init.Normal(0.5))
     return net
 
@@ -136,7 +127,7 @@ def trained_in_mxnet(setting: dict) -> dict:
     moving_var, layer by layer.
     """
     random = np.random.RandomState(7)
-    net = build(**setting)
+    net = build(setting)
     for p in net.collect_params().values():
         if p.grad_req != "null":
             start = 1.0 if p.name.endswith("gamma") else 0.0
