@@ -86,13 +86,16 @@ class Playground(SphinxDirective):
         }
         if experiment:
             attributes["data-experiment"] = experiment
-        if "small" in self.options:
-            attributes["data-small"] = ""
+        small = "small" in self.options
+        if small:
+            attributes |= {"data-small": "", "data-title": still["title"]}
         begin = " ".join(f'{k}="{html.escape(v)}"' for k, v in attributes.items())
         return [
             *self.parse_content_to_nodes(),
             nodes.raw("", f"<div {begin}>", format="html"),
-            nodes.container("", image, said, classes=["playground-still"]),
+            nodes.container(
+                "", image, said, classes=["playground-still"], whole=not small
+            ),
             nodes.raw("", "</div>", format="html"),
         ]
 
@@ -116,11 +119,8 @@ def write_scripts(app):
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
-    if doctree is None:
-        return
-    if any(
-        "playground-still" in c["classes"] for c in doctree.findall(nodes.container)
-    ):
+    """Small ones are loaded on demand, by _static/book.js."""
+    if doctree and any(node.get("whole") for node in doctree.findall(nodes.container)):
         app.add_css_file("playground.css")
         app.add_js_file("playground.js", defer="defer")
 

@@ -215,7 +215,7 @@ export class Surface {
     const place = (value) => ((value + REACH) / (2 * REACH)) * side;
     for (const label of [0, 1]) {
       context.beginPath();
-      context.strokeStyle = label ? "#5c3300" : "#08284a";
+      context.strokeStyle = label ? "#4d2a00" : "#061f3a";
       for (let i = 0; i < 120; i++) {
         if (test.labels[i] !== label) continue;
         const [x, y] = [place(test.X[2 * i]), side - place(test.X[2 * i + 1])];
@@ -247,10 +247,10 @@ export class Surface {
   }
 }
 
-// From blue for class 0 over white to orange for class 1.
+// From a darker blue for class 0 over white to a lighter orange for class 1.
 function mix(share) {
   if (!(share >= 0)) return [128, 128, 128, 255];
-  const color = share < 0.5 ? [120, 172, 224] : [240, 184, 84];
+  const color = share < 0.5 ? [96, 150, 212] : [250, 208, 120];
   const strength = Math.abs(share - 0.5) * 2;
   return [...color.map((part) => 250 - strength * (250 - part)), 255];
 }

@@ -2,7 +2,7 @@
 //
 //     node playground/stills.js      # make refresh runs it
 //
-// stills/ID.svg and stills.json, {ID: {file, alt, caption}}. _ext/playground.py shows them.
+// stills/ID.svg and stills.json, {ID: {title, file, alt, caption}}. _ext/playground.py shows them.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -62,6 +62,7 @@ export function picture({ records, step }) {
 export function description(experiment, training) {
   const { sentence } = experiment.outcome(training);
   return {
+    title: experiment.title,
     file: `stills/${experiment.id}.svg`,
     alt:
       `Three curves over ${training.step} steps: accuracy on the test set with the layer, ` +

@@ -166,8 +166,8 @@ export class Widget {
         chart,
         draw: (until) => chart.draw(side.net, this.training.data.test, until),
         words: () =>
-          "In prediction mode, blue where the network names class 0 (rings), orange where it " +
-          "names class 1 (crosses), pale where it is not sure.",
+          "In prediction mode, dark blue where the network names class 0 (rings), light orange " +
+          "where it names class 1 (crosses), white where it is not sure.",
       };
     });
   }

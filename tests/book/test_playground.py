@@ -43,6 +43,8 @@ def open_page(site, visit):
 
     def open_page(hash="", address=site + PAGE, **options):
         seen.append(visit(address + hash, **options))
+        if address != site + PAGE:
+            seen[-1].page.locator(".playground-start").click()
         expect(seen[-1].page.locator(".widget .charts figure").first).to_be_visible()
         return seen[-1].page
 
@@ -353,6 +355,7 @@ def test_pictures_that_do_not_load_are_told(site, visit):
 @pytest.mark.parametrize("name, experiment", EMBEDS.items(), ids=EMBEDS.values())
 def test_a_chapter_has_an_experiment_of_its_own(site, open_page, name, experiment):
     page = open_page(address=site + name)
+    page.wait_for_function("document.activeElement.tagName === 'LEGEND'")
     assert page.locator(".playground .settings").count() == 0
     before = page.url
     said = run_experiment(page).inner_text()
@@ -363,11 +366,27 @@ def test_a_chapter_has_an_experiment_of_its_own(site, open_page, name, experimen
     assert link.get_attribute("href") == f"play.html#experiment={experiment}"
 
 
+def test_a_chapter_s_experiment_that_does_not_load_can_be_tried_again(site, visit):
+    page = visit(site + next(iter(EMBEDS))).page
+    start = page.locator(".playground-start")
+    assert not page.locator(".playground-still img").is_visible()  # it tells the end
+    page.route("**/playground.js", lambda route: route.abort())
+    start.focus()
+    page.keyboard.press("Enter")
+    expect(start).to_have_text("The experiment could not be loaded. Try again")
+    page.unroute("**/playground.js")
+    start.click()
+    expect(page.locator(".question legend")).to_be_focused()
+    page.close()
+
+
 @pytest.mark.parametrize("name", [PAGE, *EMBEDS])
 def test_axe_finds_nothing_serious_in_what_a_run_shows(site, visit, name):
     page = visit(site + name).page
     if name == PAGE:
         page.locator(".menu button").nth(3).click()
+    else:
+        page.locator(".playground-start").click()
     run_experiment(page)
     page.locator(".numbers summary").click()
     expect(page.locator(".numbers table").first).to_be_visible()
