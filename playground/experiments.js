@@ -65,8 +65,8 @@ export const EXPERIMENTS = [
         sentence:
           `With the same weights, the network with the layer gets ` +
           `${percent(own.accuracy)} right in training mode and ` +
-          `${percent(prediction.accuracy)} in prediction mode: ${share} of its moving ` +
-          `statistics is still their start, 0 and 1.`,
+          `${percent(prediction.accuracy)} in prediction mode: ${share} of each ` +
+          `moving statistic is still its start, 0 or 1.`,
       };
     },
     chapter: "batch-norm-predict",
@@ -76,7 +76,7 @@ export const EXPERIMENTS = [
   {
     id: "small",
     title: "Start at N(0, 0.01²)",
-    scene: "Two circles; all weights start as normal numbers of deviation 0.01.",
+    scene: "Two circles; all weights start as normal random numbers of standard deviation 0.01.",
     settings: { data: "circles", initial: "small" },
     steps: 300,
     question: "Which network learns from such small weights?",
@@ -135,9 +135,11 @@ export const EXPERIMENTS = [
       return {
         answer: falls === 0 ? 0 : rises === 0 ? 1 : 2,
         sentence:
-          `At ${falls || "none"} of ${changes.length} checks, a layer's weights before a ` +
-          `normalization were shorter than at the check before; the length of layer 2's ` +
-          `went from ${short(before)} to ${short(after)}.`,
+          (falls
+            ? `At ${falls} of ${changes.length} checks, weights before a normalization were `
+            : `At none of ${changes.length} checks were weights before a normalization `) +
+          `shorter than at the check before; in layer 2 their length went from ` +
+          `${short(before)} to ${short(after)}.`,
       };
     },
     chapter: "batch-norm-gluon",

@@ -71,7 +71,7 @@ export function description(experiment, training) {
   };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const folder = new URL("stills/", import.meta.url);
   mkdirSync(folder, { recursive: true });
   const said = {};

@@ -97,7 +97,7 @@ def told(numbers, experiment):
         words = f"{percent(own)} right in training mode and {percent(layered)} in"
         return ("Clearly worse" if layered < own else "Clearly better") if clear else (
             "About as good"
-        ), [words, f"{percent(start)} of its moving statistics"]
+        ), [words, f"{percent(start)} of each moving statistic"]
     if experiment == "length":
         lengths = [entry["with"]["lengths"][:-1] for entry in numbers["records"]]
         changes = [
@@ -109,7 +109,7 @@ def told(numbers, experiment):
         rises = sum(change > 0 for change in changes)
         option = "It never falls" if not falls else "It never grows"
         return (option if not (falls and rises) else "It grows in some"), [
-            f"At {falls or 'none'} of {len(changes)} checks, a layer's weights"
+            f"At {falls or 'none'} of {len(changes)} checks"
         ]
     if experiment == "fair":
         verdict = "no clear difference"

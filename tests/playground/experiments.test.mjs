@@ -78,7 +78,7 @@ test("what momentum has done is told from the numbers", () => {
   ]) {
     const { answer, sentence } = outcome(fake(prediction, 0.5, { own }));
     assert.ok(options[answer].startsWith(option));
-    assert.ok(sentence.includes("37% of its moving statistics")); // 0.99 ** 100
+    assert.ok(sentence.includes("37% of each moving statistic")); // 0.99 ** 100
   }
   const { answer, sentence } = outcome(fake(null, 0.5));
   assert.equal(answer, null);
