@@ -105,7 +105,12 @@ export class StepsChart extends Chart {
       name,
       records.map((entry) => [entry.step, read(entry)]),
     ]);
-    const [low, high] = this.fixed ?? ends(rows.flatMap(([, points]) => points), this.log);
+    const [low, high] =
+      this.fixed ??
+      ends(
+        rows.flatMap(([, points]) => points),
+        this.log,
+      );
     this.setAxes(0, Math.max(10, records.at(-1).step), low, high);
     for (const [name, points] of rows) this.line(name, points);
   }
@@ -163,9 +168,7 @@ const FAR = 1e4; // what diverges leaves the chart, and does not flatten all els
 
 // Round ends for an axis that shows all of these points.
 function ends(points, log) {
-  const values = points
-    .map(([, y]) => y)
-    .filter((y) => Math.abs(y) < FAR && (!log || y > 0));
+  const values = points.map(([, y]) => y).filter((y) => Math.abs(y) < FAR && (!log || y > 0));
   if (!values.length) return log ? [0.1, 10] : [0, 1];
   let [low, high] = [Math.min(...values), Math.max(...values)];
   if (log) {

@@ -45,7 +45,7 @@ export const EXPERIMENTS = [
   {
     id: "momentum",
     title: "Momentum 0.999, few steps",
-    scene: "Pictures, moving statistics with a momentum of 0.999, and only 100 steps.",
+    scene: "Pictures, and moving statistics with a momentum of 0.999.",
     settings: { data: "pictures", momentum: 0.999 },
     steps: 100,
     question: "How good will the network with the layer be in prediction mode?",
@@ -63,8 +63,8 @@ export const EXPERIMENTS = [
       return {
         answer,
         sentence:
-          `With the same weights, the network with the layer gets ` +
-          `${percent(own.accuracy)} right in training mode and ` +
+          `After ${step} steps the network with the layer gets ${percent(own.accuracy)} ` +
+          `right in training mode and, with the same weights, ` +
           `${percent(prediction.accuracy)} in prediction mode: ${share} of each ` +
           `moving statistic is still its start, 0 or 1.`,
       };
@@ -206,7 +206,9 @@ function whoLearns(training) {
     "neither network has learned",
   ][answer];
   const [first, second] = training.sides.map(({ failedAt }, i) =>
-    failedAt === null ? `gets ${percent([layered, plain][i])} right` : `diverged at step ${failedAt}`,
+    failedAt === null
+      ? `gets ${percent([layered, plain][i])} right`
+      : `diverged at step ${failedAt}`,
   );
   return {
     answer,

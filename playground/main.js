@@ -11,9 +11,7 @@ function loadPictures() {
   pictures ??= new Promise((resolve, reject) => {
     const loader = document.createElement("script");
     loader.src = new URL("playground-pictures.js", script);
-    loader.addEventListener("load", () =>
-      resolve(unpackPictures(globalThis.playgroundPictures)),
-    );
+    loader.addEventListener("load", () => resolve(unpackPictures(globalThis.playgroundPictures)));
     loader.addEventListener("error", () => {
       pictures = null;
       reject(

@@ -28,8 +28,16 @@ const [LEFT, RIGHT, TOP, BOTTOM] = [48, 464, 12, 196];
 const GRAY = "#767676";
 const LINES = [
   ["with, in training mode", (entry) => entry.with.training, 'stroke="#1164b2"'],
-  ["with, in prediction mode", (entry) => entry.with.prediction, 'stroke="#1164b2" stroke-dasharray="7 4"'],
-  ["without the layer", (entry) => entry.without.prediction, 'stroke="#c9840b" stroke-dasharray="2 3"'],
+  [
+    "with, in prediction mode",
+    (entry) => entry.with.prediction,
+    'stroke="#1164b2" stroke-dasharray="7 4"',
+  ],
+  [
+    "without the layer",
+    (entry) => entry.without.prediction,
+    'stroke="#c9840b" stroke-dasharray="2 3"',
+  ],
 ];
 
 // Accuracy on the test set over the steps.

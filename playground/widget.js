@@ -64,7 +64,11 @@ export class Widget {
 
   makeMenu() {
     this.items = EXPERIMENTS.map((experiment) =>
-      element("button", { type: "button", onclick: () => this.choose(experiment) }, experiment.title),
+      element(
+        "button",
+        { type: "button", onclick: () => this.choose(experiment) },
+        experiment.title,
+      ),
     );
     return element(
       "div",
@@ -143,7 +147,11 @@ export class Widget {
         { fixed: [0, 1], series: modes("accuracy") },
         inModes("accuracy", (share) => (share >= 0 ? percent(share) : "nothing any more")),
       ),
-      overSteps("Loss on the test set", { log: true, series: modes("loss") }, inModes("loss", short)),
+      overSteps(
+        "Loss on the test set",
+        { log: true, series: modes("loss") },
+        inModes("loss", short),
+      ),
     ];
     if (!this.small) {
       if (PLANE.includes(this.settings.data)) panels.push(...this.makeSurfaces());
@@ -332,7 +340,12 @@ export class Widget {
     const name = `playground-${experiment.id}${this.small ? "-small" : ""}`;
     const options = [...experiment.options, "I don't know."].map((words, value) => {
       const onchange = () => (this.expected = value);
-      return element("label", {}, element("input", { type: "radio", name, value, onchange }), words);
+      return element(
+        "label",
+        {},
+        element("input", { type: "radio", name, value, onchange }),
+        words,
+      );
     });
     const start = { type: "button", class: "run", onclick: () => this.runExperiment() };
     this.question.replaceChildren(
@@ -430,7 +443,8 @@ export class Widget {
     const passed = now - this.time;
     this.time = now;
     // A slow machine gets fewer steps per frame, and not fewer frames.
-    this.budget = passed > 20 ? Math.max(2, this.budget * 0.8) : Math.min(BUDGET, this.budget + 0.5);
+    this.budget =
+      passed > 20 ? Math.max(2, this.budget * 0.8) : Math.min(BUDGET, this.budget + 0.5);
     const limit = quiet ? Infinity : SPEEDS[this.speed];
     this.credit = Math.min(this.credit + (passed / 1000) * limit, limit);
     const isOver = () => training.finished || training.step >= this.end;
@@ -550,7 +564,11 @@ function makeLegend(chart, names) {
   );
 }
 
-const PLACES = { output: "out of the normalization", input: "into it", without: "from the dense layer" };
+const PLACES = {
+  output: "out of the normalization",
+  input: "into it",
+  without: "from the dense layer",
+};
 
 // Mean and deviation of each of these, in words.
 function spreads(values) {

@@ -5,7 +5,7 @@ import { LAST_STEP } from "./training.js";
 
 // For each setting its label and, where a choice is not its own name, the choices' names.
 export const LABELS = {
-  data: ["Data", { pictures: "pictures (Fashion-MNIST)" }],
+  data: ["Data"],
   depth: ["Hidden layers"],
   width: ["Width"],
   activation: ["Activation", { relu: "ReLU" }],

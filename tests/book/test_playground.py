@@ -94,7 +94,8 @@ def told(numbers, experiment):
         own = numbers["latest"]["with"]["training"]["accuracy"]
         clear = abs(own - layered) >= 0.03
         start = numbers["settings"]["momentum"] ** numbers["step"]
-        words = f"{percent(own)} right in training mode and {percent(layered)} in"
+        words = f"{percent(own)} right in training mode and, with the same weights,"
+        words += f" {percent(layered)} in prediction mode"
         return ("Clearly worse" if layered < own else "Clearly better") if clear else (
             "About as good"
         ), [words, f"{percent(start)} of each moving statistic"]

@@ -133,7 +133,9 @@ test("what an address asks for in vain is told, and the default is taken", () =>
   const { settings, complaint } = read("#depth=99&rate=0.1&seed=-1&experiment=none");
   assert.deepEqual(settings, DEFAULTS);
   assert.ok(complaint.includes('There is no experiment "none", only rate, batch'));
-  assert.ok(complaint.includes('Hidden layers can be 2, 3, 4, 5, 6, 7, 8, but not "99"; it is 4 now.'));
+  assert.ok(
+    complaint.includes('Hidden layers can be 2, 3, 4, 5, 6, 7, 8, but not "99"; it is 4 now.'),
+  );
   assert.ok(complaint.includes("The seed is a whole number from 0 to 999999"));
 });
 

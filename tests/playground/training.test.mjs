@@ -89,7 +89,8 @@ test("pictures are pictures: trousers are two legs, and not bags", () => {
   assert.equal(train.count, 1600);
   const mean = (kind, row, column) => {
     let sum = 0;
-    for (let i = KINDS.indexOf(kind); i < 1600; i += 10) sum += train.X[i * 196 + row * 14 + column];
+    for (let i = KINDS.indexOf(kind); i < 1600; i += 10)
+      sum += train.X[i * 196 + row * 14 + column];
     return sum / 160;
   };
   assert.ok(mean("trousers", 12, 7) < mean("trousers", 12, 5)); // between the legs
