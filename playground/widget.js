@@ -34,9 +34,11 @@ export class Widget {
     this.motion.addEventListener("change", () => this.showState());
     if (small) this.show(read(`experiment=${experiment}`));
     else {
-      this.show(read(location.hash || (experiment ? `experiment=${experiment}` : "")));
+      const asked = isSettings(location.hash) ? location.hash : "";
+      this.show(read(asked || (experiment ? `experiment=${experiment}` : "")));
       addEventListener("hashchange", () => {
-        if (location.hash.slice(1) !== this.address) this.show(read(location.hash));
+        const { hash } = location;
+        if (isSettings(hash) && hash.slice(1) !== this.address) this.show(read(hash));
       });
     }
   }
@@ -207,7 +209,7 @@ export class Widget {
     );
     const onchange = ({ target }) => {
       this.layer = target.selectedIndex;
-      this.drawAll();
+      if (this.training) this.drawAll();
     };
     const select = element("select", { onchange }, ...options);
     return element("label", { class: "layer" }, "Hidden layer shown below ", select);
@@ -323,7 +325,8 @@ export class Widget {
     this.items.forEach((item, i) =>
       item.setAttribute("aria-pressed", String(EXPERIMENTS[i] === this.experiment)),
     );
-    if (location.hash.slice(1) !== this.address) {
+    const { hash } = location;
+    if (hash.slice(1) !== this.address && (this.address || isSettings(hash))) {
       const { pathname, search } = location;
       const place = this.address ? `#${this.address}` : pathname + search;
       history.replaceState(null, "", place);
@@ -550,6 +553,9 @@ export class Widget {
     this.tables.replaceChildren(numbersTable(this.training), historyTable(this.training));
   }
 }
+
+// Else it is the anchor of a section of the page.
+const isSettings = (hash) => hash === "" || hash.includes("=");
 
 // The names of a chart's lines, each beside a piece of its line.
 function makeLegend(chart, names) {

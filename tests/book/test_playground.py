@@ -302,6 +302,16 @@ def test_the_address_holds_the_settings(open_page):
     expect(page.get_by_label("Seed")).to_have_value("1")
 
 
+def test_an_anchor_of_the_page_is_no_setting_and_resets_nothing(open_page):
+    page = open_page("#what-you-see")
+    assert page.url.endswith("#what-you-see")
+    page.locator(".buttons .run").click()
+    expect(page.locator(".said")).to_contain_text("Step 50.")
+    page.evaluate("location.hash = '#try-it'")
+    page.wait_for_function("scrollY < 100")
+    expect(page.locator(".counter")).to_have_text("Step 50")
+
+
 @pytest.mark.parametrize(
     "hash, words",
     [
