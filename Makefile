@@ -99,9 +99,10 @@ test-full: test-code ## the same, notebooks in the full profile
 test-code: lint
 	@$(DATA); $(PY) -m pytest -q $(SIDE_BY_SIDE) tests
 
-lint: $(READY) ## ruff, over Python files and notebooks
+lint: $(READY) ## ruff over Python files and notebooks, oxlint over scripts
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@$(PY) -m tools.oxlint
 
 # Three at a time, even on two cores: most tests wait for another process, a kernel, a
 # build of the book or a browser.
@@ -143,7 +144,7 @@ linkcheck: $(READY) ## test the links that lead out of the book (needs a network
 
 refresh: $(READY) ## re-execute in full and store the outputs (NOTEBOOKS=… for some)
 	@$(PY) -m regression.refresh $(NOTEBOOKS); status=$$?; \
-	$(PY) -m tools.results README.md && exit $$status
+	$(PY) -m tools.results README.md && $(PY) -m tools.playground && exit $$status
 
 spread: $(READY) ## measure how far trainings vary (over an hour; take the background)
 	$(PY) -m regression.spread

@@ -54,6 +54,36 @@ function makeFoldable(input) {
   input.prepend(button);
 }
 
+// An experiment inside a chapter (playground/) is loaded once a reader asks for it. Its
+// picture, which shows how it ends, is for paper and for browsers without JavaScript.
+function makeStart(playground) {
+  const button = document.createElement("button");
+  button.className = "playground-start";
+  button.textContent = `Run the experiment “${playground.dataset.title}” here`;
+  const load = (tag, attributes) =>
+    new Promise((resolve, reject) => {
+      const loader = Object.assign(document.createElement(tag), attributes);
+      loader.addEventListener("load", resolve);
+      loader.addEventListener("error", reject);
+      document.head.append(loader);
+    });
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const place = `${document.documentElement.dataset.content_root}_static/playground`;
+    try {
+      await load("link", { rel: "stylesheet", href: `${place}.css` });
+      await load("script", { src: `${place}.js` });
+      button.remove();
+      playground.querySelector("legend").focus();
+    } catch {
+      button.textContent = "The experiment could not be loaded. Try again";
+      button.disabled = false;
+    }
+  });
+  playground.append(button);
+  playground.classList.add("live");
+}
+
 // What scrolls must be reachable by keyboard.
 function makeScrollable(element) {
   const scrolls =
@@ -92,6 +122,7 @@ addEventListener("DOMContentLoaded", () => {
   });
   document.querySelectorAll("details.quiz").forEach(makeQuiz);
   document.querySelectorAll(".cell_input").forEach(makeFoldable);
+  document.querySelectorAll(".playground[data-small]").forEach(makeStart);
 });
 addEventListener("load", () => {
   document

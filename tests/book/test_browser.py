@@ -313,6 +313,9 @@ def test_the_pdf_has_every_formula_and_figure(book, browser, tmp_path):
     formulas = opened.locator(".math").count()
     assert formulas == opened.locator(".math:has(.katex)").count() > 0
     figures = opened.locator("img[src*=_images]").count()
+    opened.emulate_media(media="print")
+    stills = opened.locator(".playground-still img")
+    assert stills.count() == 3 and all(still.is_visible() for still in stills.all())
     opened.close()
     drawn = [path for path in (book.html / "_images").iterdir() if path.is_file()]
     assert figures >= len(drawn) > 0

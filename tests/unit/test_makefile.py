@@ -218,7 +218,10 @@ def test_lock_fails_where_one_cannot_be_compiled(clone, failing):
 
 @pytest.fixture
 def ci(tmp_path):
-    """`ci(browser, apt)` runs .ci/run as root, where apt-get runs the line `apt`."""
+    """`ci(browser, apt)` runs .ci/run as root, where apt-get runs the line `apt`.
+
+    node: whether there is one.
+    """
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     programs = tmp_path / "programs"
@@ -227,8 +230,10 @@ def ci(tmp_path):
     for name in "bash", "dirname":
         (programs / name).symlink_to(shutil.which(name))
 
-    def run(browser, apt):
+    def run(browser, apt, node=True):
         fake(programs, "apt-get", apt)
+        if node:
+            fake(programs, "node", "exit 1")
         if browser:
             fake(programs, browser, "exit 1")
         return subprocess.run(
@@ -252,10 +257,17 @@ def test_ci_installs_a_browser_where_none_is(ci):
     run = ci(None, 'echo "apt-get $*" >&2')
     assert (run.returncode, run.stdout) == (0, "make test\n")
     assert "apt-get -qq install" in run.stderr and "chromium" in run.stderr
+    assert "nodejs" not in run.stderr
+
+
+def test_ci_installs_node_where_none_is(ci):
+    run = ci("chromium", 'echo "apt-get $*" >&2', node=False)
+    assert (run.returncode, run.stdout) == (0, "make test\n")
+    assert run.stderr.endswith("--no-install-recommends nodejs\n")
 
 
 @pytest.mark.parametrize("apt", ["exit 100", '[ "$2" = update ]'])
 def test_ci_runs_what_it_can_where_no_browser_can_be_installed(ci, apt):
     run = ci(None, apt)
     assert (run.returncode, run.stdout) == (0, "make test\n")
-    assert "Chromium could not be installed; the tests say" in run.stderr
+    assert "Not to be installed: chromium. The tests say" in run.stderr
