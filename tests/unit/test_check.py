@@ -1,6 +1,7 @@
 """The check of a batch normalization: correct layers, blanks, bounds, side effects."""
 
 import dataclasses
+import os
 import threading
 from types import SimpleNamespace
 
@@ -69,6 +70,14 @@ def test_what_cudnn_does_by_design_is_no_mistake_on_a_gpu():
     as_on_gpu = dataclasses.replace(check.batch_norm, by_design=lambda layer: changes)
     assert as_on_gpu(keeps_an_unbiased_variance).is_right
     assert as_on_gpu(textbook).is_right
+
+
+def test_no_file_is_left_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY", raising=False)
+    assert check.batch_norm(flipped).outcome == "wrong"
+    assert not list(tmp_path.iterdir())
+    assert "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ
 
 
 # --- Not attempted ---

@@ -7,8 +7,10 @@ the same way, for every input, names the mistake. No rule looks for any one mist
 import contextlib
 import dataclasses
 import itertools
+import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -317,7 +319,7 @@ class Diagnosis:
             suppress_health_check=list(hypothesis.HealthCheck),
         )
         for strategy in self.check.examples(self.prepared):
-            with contextlib.suppress(hypothesis.errors.NoSuchExample):
+            with contextlib.suppress(hypothesis.errors.NoSuchExample), no_files_here():
                 return hypothesis.find(
                     strategy,
                     lambda case: bool(condition(case)),
@@ -325,6 +327,20 @@ class Diagnosis:
                     random=random.Random(0),
                 )
         return None
+
+
+@contextlib.contextmanager
+def no_files_here() -> Iterator[None]:
+    """Have Hypothesis keep its cache elsewhere than in the current folder."""
+    name = "HYPOTHESIS_STORAGE_DIRECTORY"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = os.path.join(tempfile.gettempdir(), "batch-norm-course-cache")
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def predict(check, case: Any, changes: Mapping[str, Any]) -> Observation:
