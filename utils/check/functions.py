@@ -9,7 +9,7 @@ import numpy as np
 from mxnet import autograd, nd
 from utils.check import arrays
 from utils.check.diagnose import Refused
-from utils.check.specification import Check, Invariant, Mistake
+from utils.check.specification import Check, Mistake
 from utils.check.values import (
     ANYTHING,
     NOTHING,
@@ -63,7 +63,6 @@ def check_function(
     gradients: Sequence[str] = (),
     in_place: str = "",
     is_float: bool = False,
-    invariants: Sequence[Invariant] = (),
     resized: Callable[[int], Case] | None = None,
 ) -> Check:
     """A check of functions of arrays and numbers.
@@ -165,7 +164,6 @@ def check_function(
         tested=lambda work: tested,
         hints=hints,
         answer=answer,
-        invariants=invariants,
         resized=resized and (lambda work, samples: resized(samples)),
     )
 
