@@ -7,6 +7,7 @@ from nbformat import NotebookNode
 from nbval.plugin import coalesce_streams
 
 FIGURE = "figure"  # in an output's metadata, as `figure_data.py` puts it there
+SVG = "image/svg+xml"
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a random id
 PROGRESS = (
     r".*\d+%\|.*\|.*\[.*\]\s*",  # tqdm
@@ -31,7 +32,18 @@ def tidy(output: NotebookNode, benign: Sequence[str]) -> NotebookNode | None:
     if "data" in output:
         output.data.pop(WIDGET, None)
         output.metadata.pop("needs_background", None)
+        if SVG in output.data:
+            output.data[SVG] = compact(output.data[SVG])
     return output
+
+
+def compact(svg: str) -> str:
+    """The same picture in fewer bytes: matplotlib writes comments and indents.
+
+    No element of its figures has text in it; letters are paths.
+    """
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r">\s+<", "><", svg.strip()))
 
 
 def without_progress(stderr: str, benign: Sequence[str]) -> str:

@@ -35,3 +35,11 @@ def test_stderr_with_nothing_left_is_no_output():
     bar = nbformat.v4.new_output("stream", name="stderr", text="3epoch [00:01, 2/s]\n")
     log = nbformat.v4.new_output("stream", name="stdout", text="done\n")
     assert tidy.outputs([bar, log], []) == [log]
+
+
+def test_a_figure_is_stored_without_indents_and_comments():
+    svg = '<svg>\n <!-- 0.5 -->\n <path d="M 0 1 \nL 2\n" fill="none"/>\n</svg>\n'
+    shown = nbformat.v4.new_output("display_data", {"image/svg+xml": svg})
+    (stored,) = tidy.outputs([shown], [])
+    expected = '<svg><path d="M 0 1 L 2 " fill="none"/></svg>'
+    assert stored.data["image/svg+xml"] == expected
