@@ -92,3 +92,24 @@ def _parse(source):
         from IPython.core.inputtransformer2 import TransformerManager
 
         return ast.parse(TransformerManager().transform_cell(source))
+
+
+def source(chapter: str, name: str, folder: str | Path = CHAPTERS) -> str:
+    """The source text of a function or class that a chapter defines, the last such.
+
+    Raises LookupError where the chapter defines none of this name.
+    """
+    path = Path(folder) / f"{chapter}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in reversed(cells):
+        if cell["cell_type"] == "code":
+            text = "".join(cell["source"])
+            for node in reversed(_parse(text).body):
+                if getattr(node, "name", None) == name:
+                    return "\n".join(
+                        text.splitlines()[node.lineno - 1 : node.end_lineno]
+                    )
+    raise LookupError(
+        f"source expects the name of a function or class of {path.name}, but found no "
+        f"{name} there; `definitions` has those that there are."
+    )

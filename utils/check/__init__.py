@@ -11,6 +11,7 @@ help on. A check of one's own is a `Check` of `utils.check.specification`, or wh
 
 from utils.check.specs.accuracy import accuracy
 from utils.check.specs.batch_norm import batch_norm
+from utils.check.specs.batch_norm_relu import batch_norm_relu
 from utils.check.specs.fold import fold
 from utils.check.specs.group_norm import group_norm
 from utils.check.specs.moving_average import moving_average
@@ -19,6 +20,7 @@ from utils.check.specs.softmax_cross_entropy import softmax_cross_entropy
 __all__ = [
     "accuracy",
     "batch_norm",
+    "batch_norm_relu",
     "fold",
     "group_norm",
     "moving_average",

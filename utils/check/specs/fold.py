@@ -3,13 +3,9 @@
 import numpy as np
 from utils.check.functions import check_function
 from utils.check.specification import Mistake
+from utils.notebooks import source
 
 WHERE = "batch-norm-speed", "A layer that disappears"
-ANSWER = """\
-def fold(weight, bias, gamma, beta, moving_mean, moving_var, eps):
-    scale = gamma / nd.sqrt(moving_var + eps)
-    per_output = scale.reshape((-1,) + (1,) * (weight.ndim - 1))
-    return weight * per_output, (bias - moving_mean) * scale + beta"""
 
 
 def reference(
@@ -190,6 +186,6 @@ fold = check_function(
         "The new weight is s times the old one, along axis 0; the new bias is what the "
         "line makes of the old bias.",
     ),
-    answer=ANSWER,
+    answer=lambda: source("batch-norm-speed", "fold_arrays"),
     where=WHERE,
 )

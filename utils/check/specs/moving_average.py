@@ -3,11 +3,9 @@
 import numpy as np
 from utils.check.functions import check_function
 from utils.check.specification import Mistake
+from utils.notebooks import source
 
 WHERE = "batch-norm-scratch", "Prediction needs statistics of its own"
-ANSWER = """\
-def moving_average(moving, value, momentum):
-    moving[:] = momentum * moving + (1 - momentum) * value"""
 
 
 def reference(moving, value, momentum, *, old="momentum", new="1 - momentum", times=1):
@@ -120,7 +118,7 @@ moving_average = check_function(
         "into an array?",
         "First scale the old values in place, then add the new ones, weighted.",
     ),
-    answer=ANSWER,
+    answer=lambda: source("batch-norm-predict", "moving_average"),
     where=WHERE,
     in_place="moving",
 )
