@@ -113,37 +113,55 @@ class Diagnosis:
 
     def named(self) -> Verdict:
         """Name the mistakes that explain the work, for one kind of input at least."""
+        explained, best = self.explanation()
+        if best:
+            return self.wrong(*best, self.seen, explained)
         kinds = {self.check.kind(case): [] for case in self.cases}
         for case, found in self.seen:
             kinds[self.check.kind(case)].append((case, found))
-        for seen in (self.seen, *kinds.values()):
-            explained, best = self.explanation(seen)
-            if best:
-                return self.wrong(*best, seen, explained)
-            if self.only_size():
-                break
+        if len(kinds) > 1 and not self.only_size():
+            for seen in kinds.values():
+                right = self.explained({}, seen)
+                explained, best = self.best(self.singles(), right, seen)
+                if best:
+                    return self.wrong(*best, seen, explained)
         return self.unnamed()
 
-    def explanation(self, seen: Seen) -> tuple[int, tuple | None]:
-        """The mistake, or else the two, that explain all that was seen.
-
-        Where there are none, one that explains more than the book does, or else two.
-        """
-        singles = [
+    def singles(self) -> list[tuple[dict, tuple[Mistake, ...]]]:
+        """What the changes of the reference are, and whose they are."""
+        return [
             (dict(changes), (mistake,))
             for mistake in self.check.mistakes
             for changes in mistake.changes
         ]
-        pairs = (
-            (a | b, first + second)
-            for (a, first), (b, second) in itertools.combinations(singles, 2)
-            if not a.keys() & b.keys() and first != second
-        )
-        all_names = len(seen[0][1])
-        right = self.explained({}, seen)
-        most, best = self.best(singles, right, seen)
+
+    def pairs(self) -> Iterator[tuple[dict, tuple[Mistake, ...]]]:
+        """The same of two mistakes.
+
+        Where the first thing looked at is off, one of them at least has to change it.
+        """
+        first = next(iter(self.found[0]))
+        is_off = self.explained({}, self.seen) == 0
+        candidates = [
+            (*single, any(self.unlike(case, single[0], first) for case in self.cases))
+            for single in self.singles()
+        ]
+        for one, other in itertools.combinations(candidates, 2):
+            (a, whose, changes_a), (b, others, changes_b) = one, other
+            may_explain = changes_a or changes_b or not is_off
+            if may_explain and not a.keys() & b.keys() and whose != others:
+                yield a | b, whose + others
+
+    def explanation(self) -> tuple[int, tuple | None]:
+        """The mistake, or else the two, that explain all that was seen.
+
+        Where there are none, one that explains more than the book does, or else two.
+        """
+        all_names = len(self.found[0])
+        right = self.explained({}, self.seen)
+        most, best = self.best(self.singles(), right, self.seen)
         if most < all_names:
-            together = self.best(pairs, right, seen)
+            together = self.best(self.pairs(), right, self.seen)
             if together[0] == all_names or not best:
                 return together
         return most, best

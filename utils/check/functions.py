@@ -1,5 +1,6 @@
 """Checks of plain functions: a specification is a reference, inputs, and mistakes."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,12 +12,13 @@ from utils.check import arrays
 from utils.check.diagnose import Refused
 from utils.check.specification import Check, Mistake
 from utils.check.values import (
-    ANYTHING,
     NOTHING,
     Failure,
+    Later,
     Observation,
     Otherwise,
     Unknown,
+    if_finite,
 )
 
 Case = Mapping[str, Any]  # arguments by name: arrays and numbers
@@ -31,21 +33,6 @@ class Function(NamedTuple):
     gradients: tuple[str, ...]
     in_place: str
     is_float: bool
-
-
-class Seen(dict):
-    """What a reference predicts; gradients, which take long, only when asked for."""
-
-    def __init__(self, *pairs: Any) -> None:
-        super().__init__(*pairs)
-        self.later = {}
-
-    def __missing__(self, name: str) -> Any:
-        with np.errstate(all="ignore"):
-            values = self.later[name]()
-        # Where it is not finite, it depends on how the formula is written.
-        self[name] = values if np.isfinite(values).all() else ANYTHING
-        return self[name]
 
 
 def check_function(
@@ -92,12 +79,14 @@ def check_function(
             key: np.asarray(value, "float64") if np.ndim(value) else value
             for key, value in case.items()
         }
-        seen = Seen(zip(names, compute(given), strict=True))
+
+        def slope(key):
+            found = differences(lambda v: compute(given | {key: v})[0], given[key])
+            return [if_finite(found * (key != no_gradient))]
+
+        seen = Later(dict(zip(names, compute(given), strict=True)))
         for key in gradients:
-            seen.later[f"gradient of {key}"] = lambda key=key: (
-                differences(lambda v: compute(given | {key: v})[0], given[key])
-                * (key != no_gradient)
-            )
+            seen.put_off([f"gradient of {key}"], functools.partial(slope, key))
         seen |= {f"{key} after the call": given[key] for key in kept(case, in_place)}
         seen[arrays.TYPE] = "float" if is_float else "float32"
         if other_type:

@@ -1,6 +1,6 @@
 """What is looked at, and what a wrong reference can predict in place of a value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,38 @@ class Unknown(dict):
         return ANYTHING
 
 
+class Later(dict):
+    """What a reference predicts: some of it is computed when it is first asked for.
+
+    Of thousands of wrong references, nearly all are off in the first thing looked at.
+    """
+
+    def __init__(self, now: Mapping[str, Any]) -> None:
+        super().__init__(now)
+        self._later = {}
+
+    def put_off(self, names: Sequence[str], compute: Callable[[], Sequence]) -> None:
+        """Have these names get the values that `compute` returns, in this order."""
+        self._later |= dict.fromkeys(names, (names, compute))
+
+    def __missing__(self, name: str) -> Any:
+        names, compute = self._later[name]
+        try:
+            with np.errstate(all="ignore"):
+                values = compute()
+        except ValueError:  # the arrays do not fit
+            values = [ANYTHING] * len(names)
+        for key, value in zip(names, values, strict=True):
+            self.setdefault(key, value)
+        return self[name]
+
+    def computed(self) -> "Later":
+        """Itself, with nothing put off any more."""
+        for name in self._later:
+            self[name]
+        return self
+
+
 class Failing(dict):
     """What a wrong reference predicts that expects nothing but an error."""
 
@@ -91,6 +123,14 @@ def agrees(found: Any, predicted: Any, tolerance: float, least: float) -> bool:
     a, b = found[finite], predicted[finite]
     scale = np.abs(b).max(initial=least)
     return bool((np.abs(a - b) <= tolerance * scale).all())
+
+
+def if_finite(values: Any) -> Any:
+    """ANYTHING in place of a gradient that is not finite.
+
+    There it depends on how the formula is written.
+    """
+    return values if values is ANYTHING or np.isfinite(values).all() else ANYTHING
 
 
 def is_array(value: Any) -> bool:

@@ -13,11 +13,13 @@ from utils.check import arrays
 from utils.check.values import (
     ANYTHING,
     Failing,
+    Later,
     Observation,
     Otherwise,
     Perhaps,
     Roughly,
     Unknown,
+    if_finite,
     is_array,
 )
 
@@ -87,25 +89,33 @@ def reference(case: Case, **changes: Any) -> Observation:
         return Failing()
     X, G = case.X.astype("float64"), case.G.astype("float64")
     moving = case.moving_mean.astype("float64"), case.moving_var.astype("float64")
-    first = rules.updated(moving, X, case)
-    old = {"batch": None, "moving": moving, "updated": first}
-    output, gradients = rules.normalized(X, G, case, old[rules.train], rules.root)
+    own = {"batch": None, "moving": moving}
+    if rules.train == "updated":
+        own["updated"] = rules.updated(moving, X, case)
+    output, gradients = rules.normalized(X, G, case, own[rules.train], rules.root)
     if output.shape != X.shape:  # broadcast with a vector along another axis
         return Unknown()
-    seen = dict(zip((BY_X, BY_GAMMA, BY_BETA), map(if_finite, gradients), strict=True))
-    seen |= {OUTPUT: output, X_LEFT: X, GAMMA_LEFT: case.gamma}
+    seen = Later({OUTPUT: output, X_LEFT: X, GAMMA_LEFT: case.gamma})
+    seen.put_off((BY_X, BY_GAMMA, BY_BETA), lambda: map(if_finite, gradients()))
     seen |= {arrays.TYPE: "float32", arrays.DEVICE: "as X"}
     # Code may or may not take other statistics for those of the features.
-    misfit = rules.statistics(X)[0].size != case.gamma.size
-    if case.has_statistics and first is None:
+    size = rules.statistics(X)[0].size
+    if case.has_statistics and size not in (1, case.gamma.size):
         return Unknown({name: Perhaps(seen[name]) for name in (OUTPUT, BY_X)})
     if case.has_statistics:
-        second = rules.updated(first, case.second.astype("float64"), case)
-        seen |= {MEAN: first[0], VAR: first[1], MEAN_2: second[0], VAR_2: second[1]}
+
+        def two_steps():
+            first = rules.updated(moving, X, case)
+            return *first, *rules.updated(first, case.second.astype("float64"), case)
+
+        seen.put_off((MEAN, VAR, MEAN_2, VAR_2), two_steps)
         seen |= {GRAPH: "no", START_VAR: rules.start_var + 0 * moving[1]}
-        seen |= rules.predicted(X, G, case, moving)
-        if misfit:
-            return Unknown({name: Perhaps(value) for name, value in seen.items()})
+        seen.put_off(
+            (PREDICTION, MEAN_P, VAR_P), lambda: rules.predicted(X, G, case, moving)
+        )
+        if size != case.gamma.size:
+            every = seen.computed().items()
+            return Unknown({name: Perhaps(value) for name, value in every})
     return rules.besides(seen, case)
 
 
@@ -158,9 +168,12 @@ class Rules:
         return mean, var, X.size // mean.size
 
     def normalized(self, X, G, case, moving, root):
-        """Output, and gradients of X, gamma and beta; by the batch without `moving`."""
+        """Output, and a function that returns the gradients of X, gamma and beta.
+
+        By the batch where `moving` is None.
+        """
         if self.identity:
-            return X, (G, 0 * case.gamma, 0 * case.beta)
+            return X, lambda: (G, 0 * case.gamma, 0 * case.beta)
         mean, var, count = self.statistics(X)
         by_batch, over = moving is None, self.dense if X.ndim == 2 else self.conv
         if by_batch:
@@ -183,16 +196,39 @@ class Rules:
             "gamma, -beta": (gamma, -beta),
         }[self.affine]
         output = scale * X_hat + offset
-        H = G * (1 if "factor gamma" in self.no_gradient else scale) / std
-        by_X = H
-        if by_batch:
-            if "mean" not in self.no_gradient and self.shifted:
-                by_X = by_X - H.mean(axis=over, keepdims=True)
-            if "variance" not in self.no_gradient:
-                sums = (H * (X - shift)).sum(axis=over, keepdims=True) / std * slope
-                about = mean if self.centered else 0
-                by_X = by_X - sums * 2 * (X - about) / max(count - self.ddof, 1)
-        others = tuple(a for a in range(X.ndim) if a != axis)
+        is_constant = self.constant is not None and by_batch and (var == 0).any()
+        if is_constant:
+            output = np.where(var == 0, self.constant, output)
+
+        def gradients():
+            H = G * (1 if "factor gamma" in self.no_gradient else scale) / std
+            by_X = H
+            if by_batch:
+                if "mean" not in self.no_gradient and self.shifted:
+                    by_X = by_X - H.mean(axis=over, keepdims=True)
+                if "variance" not in self.no_gradient:
+                    sums = (H * (X - shift)).sum(axis=over, keepdims=True) / std * slope
+                    about = mean if self.centered else 0
+                    by_X = by_X - sums * 2 * (X - about) / max(count - self.ddof, 1)
+            by = self.of_affine(G, X_hat, axis)
+            if is_constant:
+                return ANYTHING, ANYTHING, by["beta"]
+            found = {"X": by_X} | by
+            for name in found:
+                if (
+                    name in self.no_gradient.split()
+                    and "factor" not in self.no_gradient
+                ):
+                    found[name] = 0 * found[name]
+            if self.averaged:
+                found |= {name: found[name] / count for name in ("gamma", "beta")}
+            return tuple(found.values())
+
+        return output, gradients
+
+    def of_affine(self, G, X_hat, axis):
+        """The gradients of gamma and beta, which lie along an axis."""
+        others = tuple(a for a in range(G.ndim) if a != axis)
         by_scale, by_offset = (G * X_hat).sum(axis=others), G.sum(axis=others)
         by = {"gamma": 0 * by_offset, "beta": 0 * by_offset}
         for name, value in zip(
@@ -202,22 +238,11 @@ class Rules:
                 by[name] = value
         if self.affine == "gamma, -beta":
             by["beta"] = -by_offset
-        gradients = {"X": by_X} | by
-        if self.constant is not None and by_batch and (var == 0).any():
-            output = np.where(var == 0, self.constant, output)
-            return output, (ANYTHING, ANYTHING, by["beta"])
-        for name in gradients:
-            if name in self.no_gradient.split() and "factor" not in self.no_gradient:
-                gradients[name] = 0 * gradients[name]
-        if self.averaged:
-            gradients |= {name: gradients[name] / count for name in ("gamma", "beta")}
-        return output, tuple(gradients.values())
+        return by
 
     def updated(self, moving, X, case):
-        """Moving mean and variance after a step; None where the shapes do not fit."""
+        """Moving mean and variance after a step."""
         mean, var, count = self.statistics(X)
-        if mean.size not in (1, moving[0].size):
-            return None
         mean, var = mean.ravel(), var.ravel()
         mean = unbiased(mean, count) if self.mean_ddof else mean
         var = unbiased(var, count) if self.moving_ddof else var
@@ -252,7 +277,7 @@ class Rules:
         rules = dataclasses.replace(self, affine=self.predict_affine or self.affine)
         own = {"batch": None, "moving": moving, "updated": after}[self.predict]
         Y, _ = rules.normalized(X, G, case, own, self.predict_root or self.root)
-        return {PREDICTION: Y, MEAN_P: after[0], VAR_P: after[1]}
+        return Y, *after
 
     def besides(self, seen, case):
         """What all else than numbers does to what is seen."""
@@ -275,7 +300,8 @@ class Rules:
             )
         if self.dtype != "float32":
             seen |= {arrays.TYPE: Otherwise("float32")}
-            seen |= {n: Roughly(v) for n, v in seen.items() if is_array(v)}
+            every = seen.computed().items()
+            seen |= {n: Roughly(v) for n, v in every if is_array(v)}
         if self.device != "as X":
             seen |= {arrays.DEVICE: Otherwise("as X")}
         return seen
@@ -300,8 +326,3 @@ def along(vector, axis, ndim):
     return vector.astype("float64").reshape(
         [-1 if a == axis else 1 for a in range(ndim)]
     )
-
-
-def if_finite(values):
-    """Where a gradient is not finite, it depends on how the formula is written."""
-    return values if values is ANYTHING or np.isfinite(values).all() else ANYTHING
