@@ -122,6 +122,8 @@ class Diagnosis:
         if len(kinds) > 1 and not self.only_size():
             for seen in kinds.values():
                 right = self.explained({}, seen)
+                if right == len(self.found[0]):
+                    continue
                 explained, best = self.best(self.singles(), right, seen)
                 if best:
                     return self.wrong(*best, seen, explained)
@@ -135,20 +137,20 @@ class Diagnosis:
             for changes in mistake.changes
         ]
 
-    def pairs(self) -> Iterator[tuple[dict, tuple[Mistake, ...]]]:
-        """The same of two mistakes.
+    def pairs(self, off: str) -> Iterator[tuple[dict, tuple[Mistake, ...]]]:
+        """The same of two mistakes, one of which at least changes what is `off`.
 
-        Where the first thing looked at is off, one of them at least has to change it.
+        One of them in its first form: all forms of both would make thousands of pairs.
         """
-        first = next(iter(self.found[0]))
-        is_off = self.explained({}, self.seen) == 0
         candidates = [
-            (*single, any(self.unlike(case, single[0], first) for case in self.cases))
+            (*single, any(self.unlike(case, single[0], off) for case in self.cases))
             for single in self.singles()
         ]
+        first = [dict(mistake.changes[0]) for mistake in self.check.mistakes]
         for one, other in itertools.combinations(candidates, 2):
             (a, whose, changes_a), (b, others, changes_b) = one, other
-            may_explain = changes_a or changes_b or not is_off
+            usual = a in first or b in first
+            may_explain = usual and (changes_a or changes_b)
             if may_explain and not a.keys() & b.keys() and whose != others:
                 yield a | b, whose + others
 
@@ -157,25 +159,37 @@ class Diagnosis:
 
         Where there are none, one that explains more than the book does, or else two.
         """
-        all_names = len(self.found[0])
-        right = self.explained({}, self.seen)
+        names = list(self.found[0])
+        right = self.explained({}, self.seen)  # not all, or it would have no mistake
         most, best = self.best(self.singles(), right, self.seen)
-        if most < all_names:
-            together = self.best(self.pairs(), right, self.seen)
-            if together[0] == all_names or not best:
+        if most < len(names):
+            together = self.best(self.pairs(names[right]), right, self.seen)
+            if together[0] == len(names) or not best:
                 return together
         return most, best
 
     def best(
         self, explanations: Iterable, most: int, seen: Seen
     ) -> tuple[int, tuple | None]:
-        """The first that explains all, or else the most, and how much that is."""
-        best = None
+        """The first that explains all, or else the most, and how much that is.
+
+        most: what the book explains; what comes next is off, and few explain it.
+        """
+        names, best = list(seen[0][1]), None
+        off = names[most]
+
+        def explains(changes, case, found):
+            return self.agrees(case, off, found[off], self.predict(case, changes)[off])
+
+        order = sorted(seen, key=lambda one: explains({}, *one))  # the telling ones
         for explanation in explanations:
-            explained = self.explained(explanation[0], seen, most + 1)
-            if explained > most and self.says(explanation[0], seen, explained):
+            changes = explanation[0]
+            if not all(explains(changes, *one) for one in order):
+                continue
+            explained = self.explained(changes, seen, most + 1)
+            if explained > most and self.says(changes, seen, explained):
                 most, best = explained, explanation
-            if most == len(seen[0][1]):
+            if most == len(names):
                 break
         return most, best
 

@@ -6,6 +6,7 @@ gradient. The moving variance is biased, as MXNet's is on a CPU.
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,29 @@ class Case:
         """What the second training step gets."""
         return 1 - 0.5 * self.X
 
+    @functools.cached_property
+    def doubles(self) -> SimpleNamespace:
+        """All arrays in float64, as the reference computes."""
+        names = "X", "second", "G", "gamma", "beta", "moving_mean", "moving_var"
+        return SimpleNamespace(**{n: getattr(self, n).astype("float64") for n in names})
+
+    def moments(self, step: str, over: tuple[int, ...], centered: bool) -> tuple:
+        """Mean and variance of "X" or "second" over some axes, and of how many values.
+
+        Both with axes of length 1. Thousands of wrong references ask for few of them.
+        """
+        key = step, over, centered
+        if key not in self._moments:
+            X = getattr(self.doubles, step)
+            mean = X.mean(axis=over, keepdims=True)
+            var = ((X - mean * centered) ** 2).mean(axis=over, keepdims=True)
+            self._moments[key] = mean, var, X.size // mean.size
+        return self._moments[key]
+
+    @functools.cached_property
+    def _moments(self) -> dict:
+        return {}
+
     @property
     def is_large(self) -> bool:
         return float(np.abs(self.X).max()) >= LARGE
@@ -87,32 +111,29 @@ def reference(case: Case, **changes: Any) -> Observation:
     rules = Rules(**changes)
     if rules.only not in (None, case.X.ndim):
         return Failing()
-    X, G = case.X.astype("float64"), case.G.astype("float64")
-    moving = case.moving_mean.astype("float64"), case.moving_var.astype("float64")
+    X, moving = case.doubles.X, (case.doubles.moving_mean, case.doubles.moving_var)
     own = {"batch": None, "moving": moving}
     if rules.train == "updated":
-        own["updated"] = rules.updated(moving, X, case)
-    output, gradients = rules.normalized(X, G, case, own[rules.train], rules.root)
+        own["updated"] = rules.updated(moving, "X", case)
+    output, gradients = rules.normalized(case, own[rules.train], rules.root)
     if output.shape != X.shape:  # broadcast with a vector along another axis
         return Unknown()
     seen = Later({OUTPUT: output, X_LEFT: X, GAMMA_LEFT: case.gamma})
     seen.put_off((BY_X, BY_GAMMA, BY_BETA), lambda: map(if_finite, gradients()))
     seen |= {arrays.TYPE: "float32", arrays.DEVICE: "as X"}
     # Code may or may not take other statistics for those of the features.
-    size = rules.statistics(X)[0].size
+    size = rules.statistics(case)[0].size
     if case.has_statistics and size not in (1, case.gamma.size):
         return Unknown({name: Perhaps(seen[name]) for name in (OUTPUT, BY_X)})
     if case.has_statistics:
 
         def two_steps():
-            first = rules.updated(moving, X, case)
-            return *first, *rules.updated(first, case.second.astype("float64"), case)
+            first = rules.updated(moving, "X", case)
+            return *first, *rules.updated(first, "second", case)
 
         seen.put_off((MEAN, VAR, MEAN_2, VAR_2), two_steps)
         seen |= {GRAPH: "no", START_VAR: rules.start_var + 0 * moving[1]}
-        seen.put_off(
-            (PREDICTION, MEAN_P, VAR_P), lambda: rules.predicted(X, G, case, moving)
-        )
+        seen.put_off((PREDICTION, MEAN_P, VAR_P), lambda: rules.predicted(case, moving))
         if size != case.gamma.size:
             every = seen.computed().items()
             return Unknown({name: Perhaps(value) for name, value in every})
@@ -159,22 +180,19 @@ class Rules:
     dtype: str = "float32"
     device: str = "as X"
 
-    def statistics(self, X):
-        """Mean and variance, with axes of length 1, and of how many values."""
-        over = self.dense if X.ndim == 2 else self.conv
-        mean = X.mean(axis=over, keepdims=True)
-        about = mean if self.centered else 0
-        var = ((X - about) ** 2).mean(axis=over, keepdims=True)
-        return mean, var, X.size // mean.size
+    def statistics(self, case, step="X"):
+        over = self.dense if case.X.ndim == 2 else self.conv
+        return case.moments(step, over, self.centered)
 
-    def normalized(self, X, G, case, moving, root):
+    def normalized(self, case, moving, root):
         """Output, and a function that returns the gradients of X, gamma and beta.
 
         By the batch where `moving` is None.
         """
+        X, G = case.doubles.X, case.doubles.G
         if self.identity:
             return X, lambda: (G, 0 * case.gamma, 0 * case.beta)
-        mean, var, count = self.statistics(X)
+        mean, var, count = self.statistics(case)
         by_batch, over = moving is None, self.dense if X.ndim == 2 else self.conv
         if by_batch:
             var = unbiased(var, count) if self.ddof else var
@@ -184,7 +202,9 @@ class Rules:
         std, slope = deviation(var, self.eps_times * (self.eps or case.eps), root)
         X_hat = (X - shift) / std
         axis = self.dense_along if X.ndim == 2 else self.conv_along
-        gamma, beta = (along(v, axis, X.ndim) for v in (case.gamma, case.beta))
+        gamma, beta = (
+            along(v, axis, X.ndim) for v in (case.doubles.gamma, case.doubles.beta)
+        )
         scale, offset = {
             "gamma, beta": (gamma, beta),
             "beta, gamma": (beta, gamma),
@@ -240,9 +260,9 @@ class Rules:
             by["beta"] = -by_offset
         return by
 
-    def updated(self, moving, X, case):
-        """Moving mean and variance after a step."""
-        mean, var, count = self.statistics(X)
+    def updated(self, moving, step, case):
+        """Moving mean and variance after a step with "X" or "second"."""
+        mean, var, count = self.statistics(case, step)
         mean, var = mean.ravel(), var.ravel()
         mean = unbiased(mean, count) if self.mean_ddof else mean
         var = unbiased(var, count) if self.moving_ddof else var
@@ -270,13 +290,15 @@ class Rules:
             moved.append(start)
         return tuple(moved)
 
-    def predicted(self, X, G, case, moving):
+    def predicted(self, case, moving):
         """Output in prediction mode, and the moving statistics after it."""
         rules = dataclasses.replace(self, steps=self.steps or 1)
-        after = rules.updated(moving, X, case) if self.updates_in_prediction else moving
+        after = moving
+        if self.updates_in_prediction:
+            after = rules.updated(moving, "X", case)
         rules = dataclasses.replace(self, affine=self.predict_affine or self.affine)
         own = {"batch": None, "moving": moving, "updated": after}[self.predict]
-        Y, _ = rules.normalized(X, G, case, own, self.predict_root or self.root)
+        Y, _ = rules.normalized(case, own, self.predict_root or self.root)
         return Y, *after
 
     def besides(self, seen, case):
@@ -323,6 +345,4 @@ def unbiased(values, count):
 
 def along(vector, axis, ndim):
     """A vector shaped so that it lies along one axis of an array."""
-    return vector.astype("float64").reshape(
-        [-1 if a == axis else 1 for a in range(ndim)]
-    )
+    return vector.reshape([-1 if a == axis else 1 for a in range(ndim)])
