@@ -9,7 +9,7 @@ import { historyTable, numbersTable } from "./tables.js";
 import { CHOICES, LARGEST_SEED, LAST_STEP, Training } from "./training.js";
 import { LABELS, nameOf, percent, progress, short } from "./words.js";
 
-const BUDGET = 8; // milliseconds of a frame for training
+const BUDGET = 6; // milliseconds of a frame for training
 const QUIET_BUDGET = 50; // the same where nothing is drawn meanwhile
 const BURST = 50; // steps at a time where motion is to be reduced; divides experiments' steps
 const CALM = 5000; // milliseconds between two sentences for screen readers
