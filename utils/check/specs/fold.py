@@ -180,8 +180,8 @@ fold = check_function(
     ),
     tested="weight and bias agree, for convolutions and for dense layers.",
     hints=(
-        "In prediction the layer is a line, y = s·x + t, with one s and one t per "
-        "output.",
+        "In prediction batch normalization is a line, y = s·x + t, with one s and one "
+        "t per output, made of gamma, beta, and the moving statistics.",
         "Put x = W·X + b into the line and sort the terms: which belong to X?",
         "The new weight is s times the old one, along axis 0; the new bias is what the "
         "line makes of the old bias.",
