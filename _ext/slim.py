@@ -19,9 +19,9 @@ ICON = re.compile(r"(?:\.fa-[\w-]+:before,?)+\{content:\"\\[^\"]+\"\}")
 NAME = re.compile(r"\bfa-[\w-]+")
 SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", SVG[1:-1])
-ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+XLINK = "{http://www.w3.org/1999/xlink}href"  # browsers take a plain href as well
 USED = re.compile(r"^(?:url\()?#([\w-]+)")
-DIGITS = re.compile(r"(\.\d\d)\d+")
+DIGITS = re.compile(r"\.(\d\d?)\d*")
 GLYPH = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 
 
@@ -76,10 +76,13 @@ def slim_figure(svg):
         if style := element.attrib.pop("style", None):
             element.set("class", classes.setdefault(style, f"s{len(classes)}"))
         for name, value in element.items():
+            if name == XLINK:
+                name = "href"
+                del element.attrib[XLINK]
             if name == "d":
-                value = re.sub(r"\s*([A-Za-z])\s*", r"\1", value)
+                value = re.sub(r"\s*([A-Za-z])\s*", r"\1", value).strip()
             if name in {"d", "x", "y", "transform"} and not value.startswith("scale"):
-                value = DIGITS.sub(r"\1", value)
+                value = DIGITS.sub(fraction, value)
             for used in USED.findall(value):
                 value = value.replace(used, ids.setdefault(used, f"i{len(ids)}"))
             element.set(name, value)
@@ -88,7 +91,13 @@ def slim_figure(svg):
             element.set("id", name)
     rules = (f".{name}{{{style}}}" for style, name in classes.items())
     root.find(f".//{SVG}style").text += "".join(rules)
-    return ElementTree.tostring(root, encoding="unicode")
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
+
+
+def fraction(digits):
+    """Two of them, without zeros at the end."""
+    kept = digits[1].rstrip("0")
+    return f".{kept}" if kept else ""
 
 
 def unwrapped(element):

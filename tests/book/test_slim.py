@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).parents[2] / "_ext"))
 import slim
 
-SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
 
 
@@ -38,7 +38,8 @@ def drawn(svg):
     for element in root.iter():
         if element.tag in {f"{SVG}path", f"{SVG}use", f"{SVG}rect"}:
             style = element.get("style") or rules.get(element.get("class"))
-            used = by_id[element.get(HREF)[1:]] if HREF in element.keys() else element
+            name = element.get(XLINK) or element.get("href")
+            used = by_id[name[1:]] if name else element
             texts = [element.get(name, "") for name in ("x", "y", "transform")]
             numbers = (NUMBER.findall(text) for text in (*texts, used.get("d", "")))
             yield element.tag, style, [[*map(float, found)] for found in numbers]
