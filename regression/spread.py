@@ -236,7 +236,9 @@ def measured_training(notes: list[dict]) -> dict[str, dict]:
     """
     facts = zip(*map(trainings.beginning, notes), strict=True)
     beginning = {}
-    for group in facts:
+    for group in trainings.until_diverged(facts):
+        if not all(math.isfinite(fact.value) for fact in group):
+            continue
         scale = statistics.mean(fact.scale for fact in group)
         deviation = statistics.stdev(fact.value for fact in group) / scale
         if limits.limit(deviation, len(notes) - 1) > group[0].floor:

@@ -11,11 +11,12 @@ A project's watch (see `kernels.py`) notes a dict for each training:
 - losses: of the first steps; prediction loss: of the first batch after one update;
 - late loss, test loss, test error: where it led.
 
-All but the last three are its beginning, which every processor has to repeat.
+All but the last three are its beginning, which every processor has to repeat, up to the
+first loss that shows that it diverges: rounding decides how fast it goes on from there.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from regression import limits
@@ -26,6 +27,7 @@ EXACT = {
     "test pictures": "the test set",
 }
 OUTCOMES = "late loss", "test loss", "test error"
+DIVERGED = 1e3  # a loss from which no training comes back; guessing has one of a few
 
 
 class Fact(NamedTuple):
@@ -69,6 +71,15 @@ def beginning(training: dict) -> Iterator[Fact]:
         yield Fact(f"step {n}, loss", loss, abs(loss) or 1.0)
 
 
+def until_diverged(facts: Iterable[tuple[Fact, ...]]) -> Iterator[tuple[Fact, ...]]:
+    """The facts of like trainings, side by side, for as long as they count."""
+    for group in facts:
+        yield group
+        is_loss = group[0].name.startswith("step") and group[0].name.endswith(", loss")
+        if is_loss and not all(fact.value < DIVERGED for fact in group):
+            break
+
+
 class Comparison(NamedTuple):
     """What was found of one fact: `words` is a sentence where it is off, else empty."""
 
@@ -97,7 +108,7 @@ def comparisons(stored: dict, new: dict, spread: dict) -> Iterator[Comparison]:
         return
     deviations = spread.get("beginning", {})
     freedom = max(1, spread.get("runs", 2) - 1)
-    for fact, other in zip(old, now, strict=True):
+    for fact, other in until_diverged(zip(old, now, strict=True)):
         measured = limits.limit(deviations.get(fact.name, 0.0), freedom)
         allowed = max(fact.floor, measured)
         off = 0.0

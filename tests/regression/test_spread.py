@@ -92,6 +92,11 @@ class TestMeasuredTraining:
         assert found == {"step 2, loss": pytest.approx(1e-3 / 1.5, abs=1e-5)}
         assert found["step 2, loss"] >= 1e-3 / 1.5
 
+    @pytest.mark.parametrize("last", [2e3, 1e20, float("inf"), float("nan")])
+    def test_ends_where_a_training_diverges(self, last):
+        notes = [note([2.0, 1.5 + n * 1e-3, last, 1e25 + n * 1e24]) for n in (-1, 0, 1)]
+        assert list(spread.measured_training(notes)["beginning"]) == ["step 2, loss"]
+
     def test_has_all_outcomes_with_six_digits(self):
         notes = [note(**{"late loss": 1 + n / 3}) for n in (0, 1, 2)]
         assert spread.measured_training(notes)["outcome"] == {

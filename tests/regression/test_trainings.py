@@ -150,6 +150,16 @@ def test_a_training_that_fails_as_it_did_is_right():
     assert compare(copy.deepcopy(stored), stored=stored) == ([], 0.0)
 
 
+@pytest.mark.parametrize("last", [3e20, math.inf, math.nan])
+def test_a_training_that_diverges_counts_up_to_there(last):
+    stored = STORED | {"losses": [2.0, 1.8, 2e3, 1e20]}
+    assert not compare(stored | {"losses": [2.0, 1.8, 2e3, last]}, stored=stored)[0]
+    (found,), _ = compare(stored | {"losses": [2.0, 1.8, 1.9, last]}, stored=stored)
+    assert found.startswith("step 3, loss: 2000 became 1.9, off by ")
+    (found,), _ = compare(stored | {"losses": [2.0, 1.9, 2e3, last]}, stored=stored)
+    assert found.startswith("step 2, loss: 1.8 became 1.9, off by ")
+
+
 @pytest.mark.parametrize("part", ["parameters", "statistics"])
 def test_another_network_is_told_once(part):
     new = with_value([part], STORED[part][:-1])
