@@ -20,25 +20,34 @@ CONFIDENCE = 0.99  # of runs that differ in nothing but the seed are as expected
 _noted = {}
 
 
-def expected(name: str, value: float) -> None:
+class Values(list):
+    """Values of a result, one for each seed; a notebook shows no output for them."""
+
+    def _ipython_display_(self) -> None:
+        pass
+
+
+def expected(name: str, value: float) -> Values:
     """Print whether `value` is what other seeds lead one to expect.
 
     name: of a result that the book stores, such as "gluon-fashion-test-5". The line
     has the mean and the standard deviation of the book's seeds, `value`, and whether
-    the two fit by the rule of `is_expected`.
+    the two fit by the rule of `is_expected`. Returns the book's values; none where
+    `value` is not comparable with them, or they are not measured yet.
     """
     _noted[name] = value = float(value)
     if not _comparable(f"{name}: {value:.3f}"):
-        return
-    values = _book().get(name, ())
+        return Values()
+    values = Values(_book().get(name, ()))
     if len(values) < 2:
         print(f"{name}: {value:.3f} (its spread is not measured yet: make spread)")
-        return
+        return Values()
     mean, spread = statistics.mean(values), statistics.stdev(values)
     says = "as expected" if is_expected(value, values) else "not as expected"
     digits = _digits(spread)
     book = f"{mean:.{digits}f} ± {spread:.{digits}f}"
     print(f"{name}: book {book}, yours {value:.{digits}f}: {says}")
+    return values
 
 
 def is_expected(value: float, values: Sequence[float], rounded: float = 0.0005) -> bool:

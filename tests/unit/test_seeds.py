@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from utils import seeds
 
 # Their mean is 0.895, their standard deviation 0.0038; t for 4 degrees is 4.60.
@@ -38,9 +39,16 @@ def spread(tmp_path, monkeypatch):
 def test_a_result_is_set_beside_the_books(spread, capsys, value, says):
     spread("a", other=[0.1, 0.2])
     spread("b", accuracy=VALUES)
-    seeds.expected("accuracy", value)
+    assert seeds.expected("accuracy", value) == VALUES
     line = f"accuracy: book 0.895 ± 0.004, yours {value:.3f}: {says}\n"
     assert capsys.readouterr().out == line
+
+
+def test_a_notebook_shows_the_line_only(spread):
+    spread("a", accuracy=VALUES)
+    formatter = InteractiveShell.instance().display_formatter
+    assert formatter.format([0.895])[0]
+    assert not formatter.format(seeds.expected("accuracy", 0.895))[0]
 
 
 def test_what_does_not_vary_may_differ_by_half_a_unit_of_the_last_digit(spread, capsys):
