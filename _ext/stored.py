@@ -7,6 +7,8 @@ Directives for pages of the book:
 - `stored-status`: for each notebook when, where, how long and with what it ran.
 - `stored-results`: the published runs of chapters/results.yml beside what the
   notebooks measured, as stored by `glue(name, value, display=False)`.
+- `stored-claims`: the claims of chapters/claims.yml, beside what a chapter computed of
+  each and its verdict. Its argument is the table's name, as two pages show it.
 - `stored-expected`: for these runs, what several seeds lead to.
 - `stored-epochs`: how long an epoch of each of these runs takes, from its log.
 - `stored-picture`: the front page's, of two trainings (tools/front.py).
@@ -67,6 +69,15 @@ class Results(StoredDirective):
         )
 
 
+class Claims(StoredDirective):
+    required_arguments = 1
+
+    def stored(self):
+        caption = "What is said of batch normalization, and what came of it here."
+        rows = results.claims_table(self.root)
+        return self.parse(numbered(rows, self.arguments[0], caption))
+
+
 class Expected(StoredDirective):
     def stored(self):
         caption = "What other seeds led to: mean and standard deviation."
@@ -97,6 +108,7 @@ def setup(app):
     app.add_directive("stored-chapters", Chapters)
     app.add_directive("stored-status", Status)
     app.add_directive("stored-results", Results)
+    app.add_directive("stored-claims", Claims)
     app.add_directive("stored-expected", Expected)
     app.add_directive("stored-epochs", Epochs)
     app.add_directive("stored-picture", Picture)

@@ -48,22 +48,26 @@ class Stored:
         return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
 
     def value(self, name: str) -> tuple[float, str]:
-        """The glued value `name` and the id of the cell that glued it."""
+        """The glued number `name` and the id of the cell that glued it."""
+        # A duration is stored as text with its unit, "8.7 s", since the regression
+        # run leaves out what has a unit of time.
+        text, cell = self.text(name)
+        return float(text.removesuffix(" s")), cell
+
+    def text(self, name: str) -> tuple[str, str]:
+        """What was glued under `name`, as text, and the id of the cell that did it."""
         names = []
         for cell in self.cells:
             for output in cell.get("outputs", ()):
                 glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
                 if glued == name:
-                    # A duration is stored as text with its unit, "8.7 s", since the
-                    # regression run leaves out what has a unit of time.
-                    text = "".join(output["data"][GLUE]).strip("'")
-                    return float(text.removesuffix(" s")), cell["id"]
+                    return "".join(output["data"][GLUE]).strip("'"), cell["id"]
                 if glued:
                     names.append(glued)
         raise ValueError(
             f'Expected chapters/{self.chapter}.ipynb to store a value "{name}", found '
             f'{", ".join(names) or "none"}. Glue it there with glue("{name}", value, '
-            "display=False), or correct the name in chapters/results.yml."
+            "display=False), or correct the name in chapters/results.yml or claims.yml."
         )
 
     def logged(self, log: str, pattern: str) -> list[float]:
@@ -179,6 +183,23 @@ def results_table(
             name = setting = ""  # said once a run
     headers = ["Run", "Setting", "Figure", "Published", "Here", "± seeds", "On"]
     return table(headers, rows)
+
+
+def claims_table(root: str | Path) -> list[str]:
+    """The claims of chapters/claims.yml, beside what their chapter glues of each.
+
+    It glues "claim-NAME", a text "what was computed: verdict".
+    """
+    path = Path(root) / "chapters" / "claims.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    stored = Stored(root, content["chapter"])
+    rows = []
+    for claim in content["claims"]:
+        text, cell = stored.text(f"claim-{claim['name']}")
+        here, verdict = text.split(": ")
+        here = CELL.format(text=here, chapter=content["chapter"], cell=cell)
+        rows.append([claim["says"], claim["source"], claim["published"], here, verdict])
+    return table(["Claim", "Source", "Published", "Computed here", "Verdict"], rows)
 
 
 def expected_table(root: str | Path) -> list[str]:

@@ -132,6 +132,34 @@ def test_results_have_the_spread_and_mark_what_lies_outside(root, seeds, mark):
     assert cells(expected)[-2:] == [f"{seeds:.4f} ± 0.0002", "5"]
 
 
+CLAIMS = """
+chapter: lesson
+claims:
+  - name: faster
+    says: It is faster.
+    source: a paper, Section 2
+    published: 14 times
+"""
+
+
+def test_a_claim_stands_beside_what_was_glued_of_it(root):
+    (root / "chapters" / "claims.yml").write_text(CLAIMS)
+    path = root / "chapters" / "lesson.ipynb"
+    notebook = json.loads(path.read_text())
+    told = glued("claim-faster", "4.4 ± 0.2 (5): seen")
+    notebook["cells"][1]["outputs"].append(told)
+    path.write_text(json.dumps(notebook))
+    here = "{ref}`4.4 ± 0.2 (5) <lesson#train>`"
+    row = ["It is faster.", "a paper, Section 2", "14 times", here, "seen"]
+    assert cells(results.claims_table(root)[-1]) == row
+
+
+def test_a_claim_that_the_chapter_does_not_judge_is_named(root):
+    (root / "chapters" / "claims.yml").write_text(CLAIMS)
+    with pytest.raises(ValueError, match='a value "claim-faster", found accuracy'):
+        results.claims_table(root)
+
+
 def test_an_epoch_takes_the_median_of_its_log(root):
     link = "[A network, MNIST](/chapters/lesson.ipynb)"
     row = cells(results.epochs_table(root)[-1])
