@@ -4,9 +4,10 @@
   the pages show some 20. After the build the rules and glyphs of the others go, which
   makes 0.3 MB less on every page.
 - What a figure says of itself: comments, groups that do nothing, digits beyond a
-  hundredth of a point, and each style as often as it is used.
+  hundredth of a point, on curves beyond a tenth, and each style as often as it is used.
 - Thebe, which would run cells on a server: its scripts name a foreign host, and are
   set up twice, which is an error in the browser's console.
+- Cards and tabs (Sphinx Design), of which no page has any: 60 KB on every page.
 """
 
 import re
@@ -21,7 +22,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", SVG[1:-1])
 XLINK = "{http://www.w3.org/1999/xlink}href"  # browsers take a plain href as well
 USED = re.compile(r"^(?:url\()?#([\w-]+)")
-DIGITS = re.compile(r"\.(\d\d?)\d*")
+DECIMAL = re.compile(r"-?\d+\.\d+")
+CURVE = 30  # numbers in a path: fewer make a letter or a marker
 GLYPH = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 
 
@@ -82,7 +84,7 @@ def slim_figure(svg):
             if name == "d":
                 value = re.sub(r"\s*([A-Za-z])\s*", r"\1", value).strip()
             if name in {"d", "x", "y", "transform"} and not value.startswith("scale"):
-                value = DIGITS.sub(fraction, value)
+                value = rounded(value)
             for used in USED.findall(value):
                 value = value.replace(used, ids.setdefault(used, f"i{len(ids)}"))
             element.set(name, value)
@@ -94,10 +96,14 @@ def slim_figure(svg):
     return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
-def fraction(digits):
-    """Two of them, without zeros at the end."""
-    kept = digits[1].rstrip("0")
-    return f".{kept}" if kept else ""
+def rounded(value):
+    """Its decimal numbers with the digits that one can see."""
+    places = 1 if len(DECIMAL.findall(value)) > CURVE else 2
+
+    def shorter(number):
+        return f"{float(number[0]):.{places}f}".rstrip("0").rstrip(".")
+
+    return DECIMAL.sub(shorter, value)
 
 
 def unwrapped(element):
@@ -109,17 +115,24 @@ def unwrapped(element):
     return [element]
 
 
-def drop_thebe(app, pagename, templatename, context, doctree):
+def drop_unused(app, pagename, templatename, context, doctree):
+    unused = ["thebe"]
+    if "sd-" not in context.get("body", ""):
+        unused += ["sphinx-design", "design-tabs"]
     for kind in ("script_files", "css_files"):
-        context[kind] = [file for file in context[kind] if not is_thebe(file)]
+        context[kind] = [
+            file
+            for file in context[kind]
+            if not any(name in named(file) for name in unused)
+        ]
 
 
-def is_thebe(file):
-    return "thebe" in f"{file.filename} {file.attributes.get('body')}".lower()
+def named(file):
+    return f"{file.filename} {file.attributes.get('body')}".lower()
 
 
 def setup(app):
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_unused, priority=900)
     app.connect("build-finished", slim_icons)
     app.connect("build-finished", slim_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

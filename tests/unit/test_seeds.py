@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from utils import seeds
+from IPython.core.interactiveshell import InteractiveShell
 
 # Their mean is 0.895, their standard deviation 0.0038; t for 4 degrees is 4.60.
 VALUES = [0.89, 0.895, 0.90, 0.893, 0.897]
