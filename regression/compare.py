@@ -123,7 +123,7 @@ class Settings:
         the same brackets. whole: whether it is printed as a whole number. unit: that of
         its last digit.
         """
-        words = re.sub(r"[^A-Za-z_]*$", "", before)
+        words = re.sub(r"[\W\d]*$", "", before)  # letters are not only Latin ones
         named = [word for word in self.numbers if words.endswith(word)]
         own = self.numbers[max(named, key=len)] if named else {}
         rtol, atol = own.get("rtol", self.rtol), own.get("atol", self.atol)

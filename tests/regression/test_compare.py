@@ -9,7 +9,12 @@ from regression.compare import Settings
 OWN = Settings(rtol=0.01, atol=0.002, why="threads")
 RATIO = Settings(factor=2, why="durations")
 NAMED = Settings(
-    numbers={"acc": {"atol": 0.01}, "test acc": {"atol": 0.1}, "right": {"atol": 5}}
+    numbers={
+        "acc": {"atol": 0.01},
+        "test acc": {"atol": 0.1},
+        "right": {"atol": 5},
+        "β": {"rtol": 0.02},
+    }
 )
 SPREAD = Settings(trained=True, spread=0.1)
 BOTH = Settings(trained=True, spread=0.1, numbers={"acc": {"atol": 0.3}}, why="few")
@@ -36,6 +41,7 @@ WRAPPED = "[0.12345678 0.2345678\n 0.5]"
         ("loss 0.500", "loss 0.507", OWN),
         ("train acc 0.50, test acc 0.50", "train acc 0.51, test acc 0.60", NAMED),
         ("right 9870", "right 9875", NAMED),
+        ("loss 3.242, β 11583", "loss 3.242, β 11584", NAMED),
         ("nan inf", "nan inf", None),
         ("loss 2.00", "loss 2.20", SPREAD),
         # One unit of the last digit more: either side is rounded.
