@@ -350,6 +350,12 @@ def test_the_solution_is_the_chapters_and_right(name, chapter, function):
     assert tool(defined[function]).is_right
 
 
+def test_the_solution_in_c_is_the_chapters():
+    # Whether it is right, the chapter's own run says, which has a compiler.
+    solution = check.batch_norm_relu.solution()
+    assert solution.startswith("static void line(") and "std::max(a *" in solution
+
+
 @pytest.mark.parametrize("name", check.__all__)
 def test_sections_that_explain_exist(name):
     for mistake in getattr(check, name).mistakes:
