@@ -57,7 +57,7 @@ def print_page(html: str | Path, pdf: str | Path) -> None:
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page(color_scheme="light")
-        page.goto(Path(html).as_uri(), wait_until="networkidle")
+        page.goto(Path(html).as_uri())
         page.evaluate("document.fonts.ready")
         page.pdf(
             path=pdf,

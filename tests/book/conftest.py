@@ -103,6 +103,13 @@ def browser():
         browser.close()
 
 
+# Playwright's "networkidle" is no event to wait for: on a busy machine it can come
+# before `load`, is taken back then, and never comes again.
+ALL_HERE = """
+    document.fonts.status === "loaded" && [...document.images].every(i => i.complete)
+"""
+
+
 @dataclass
 class Visit:
     """A page as the browser sees it, and what it complained of or asked others for."""
@@ -151,7 +158,8 @@ def visit(browser):
                 and complaints.append(f"console: {said.text}")
             ),
         )
-        page.goto(url, wait_until="networkidle")
+        page.goto(url)
+        page.wait_for_function(ALL_HERE)
         return Visit(page, complaints, weights)
 
     yield visit
@@ -166,5 +174,5 @@ def visits(book, site, visit):
     for name in book.pages:
         visits[name] = visit(site + name)
         visits[name].page.evaluate("scrollTo(0, document.body.scrollHeight)")
-        visits[name].page.wait_for_load_state("networkidle")
+        visits[name].page.wait_for_function(ALL_HERE)
     return visits

@@ -307,7 +307,7 @@ def test_a_wrong_address_shows_the_404_page(site, visit):
 def test_the_pdf_has_every_formula_and_figure(book, browser, tmp_path):
     page = pdf.build_one_page(tmp_path)
     opened = browser.new_page()
-    opened.goto(page.as_uri(), wait_until="networkidle")
+    opened.goto(page.as_uri())
     formulas = opened.locator(".math").count()
     assert formulas == opened.locator(".math:has(.katex)").count() > 0
     figures = opened.locator("img[src*=_images]").count()
