@@ -11,6 +11,7 @@ if variation.seed():
     variation.shift_seeds()
 
 from utils import check
+from utils.cluster.launch import ClusterError, alone, launch
 from utils.data import load_data_fashion_mnist, load_mnist
 from utils.device import try_all_gpus, try_gpu
 from utils.gap.explain import explain_gap

@@ -7,7 +7,8 @@ All functions here work in MXNet's classic mode (`mx.nd`) and in NumPy mode
 from collections.abc import Callable, Iterable
 
 import mxnet as mx
-from mxnet import gluon, nd
+from mxnet import kv, nd
+from utils.cluster.gather import gather
 
 # An array of `mx.np` is an nd.NDArray, too.
 Batch = tuple[nd.NDArray, nd.NDArray]  # data and label
@@ -36,6 +37,7 @@ def evaluate_accuracy(
     data_iterator: Iterable[Batch] | Batch,
     net: Callable[[nd.NDArray], nd.NDArray],
     ctx: Devices | None = None,
+    store: kv.KVStore | None = None,
 ) -> float:
     """Accuracy of `net` over all batches of `data_iterator`, in prediction mode.
 
@@ -43,6 +45,8 @@ def evaluate_accuracy(
     net: a Gluon block or any function from data to scores (batch, classes).
     ctx: the device that the batches are moved to before `net` sees them, or a
         list of devices that share each batch; left out, they stay where they are.
+    store: in a distributed run, the key-value store, as `train_ch5` has it: each
+        worker takes its part of every batch, and all get the accuracy over all.
     Returns a Python float in [0, 1]. Raises ValueError where there is no batch.
     """
     if isinstance(data_iterator, (list, tuple)):
@@ -50,9 +54,9 @@ def evaluate_accuracy(
             data_iterator = [data_iterator]
     hits, count = [], 0
     for data, label in data_iterator:
-        for X, y in split_and_load(data, label, ctx):
+        for X, y in split_and_load(data, label, ctx, store):
             hits.append(count_hits(net(X), y))
-            count += X.shape[0]
+        count += data.shape[0]
     if not count:
         raise ValueError(
             "evaluate_accuracy expects at least one batch, but the iterator gave "
@@ -61,25 +65,41 @@ def evaluate_accuracy(
         )
     # The counts are fetched only here: waiting for each batch would leave the
     # device idle in between.
-    return sum(float(h.asscalar()) for h in hits) / count
+    total = sum(float(h.asscalar()) for h in hits)
+    if store:
+        total = gather(store, [total]).sum()
+    return float(total) / count
 
 
 def split_and_load(
-    data: nd.NDArray, label: nd.NDArray, ctx: Devices | None
+    data: nd.NDArray,
+    label: nd.NDArray,
+    ctx: Devices | None,
+    store: kv.KVStore | None = None,
 ) -> list[Batch]:
-    """The batch as a list of (data, label) pairs, one for each device of `ctx`."""
-    if ctx is None:
-        return [(data, label)]
-    if not isinstance(ctx, (list, tuple)):
-        return [(data.as_in_context(ctx), label.as_in_context(ctx))]
-    split = gluon.utils.split_and_load
-    return list(
-        zip(
-            split(data, ctx, even_split=False),
-            split(label, ctx, even_split=False),
-            strict=True,
-        )
-    )
+    """The batch as a list of (data, label) pairs, one for each device of `ctx`.
+
+    store: in a distributed run, so that it is this worker's part of the batch only.
+    The parts differ by at most one sample. Where there are fewer samples than workers
+    or devices, the last devices of each worker get none and have no pair.
+    """
+    count, (first, last) = data.shape[0], (0, data.shape[0])
+    if store:
+        first, last = bounds(count, store.rank, store.num_workers)
+    devices = ctx if isinstance(ctx, (list, tuple)) else [ctx]
+    number, parts = min(len(devices), last - first), []
+    for k, device in enumerate(devices[:number]):
+        start, end = (first + edge for edge in bounds(last - first, k, number))
+        pair = data, label
+        if end - start < count:
+            pair = data[start:end], label[start:end]
+        parts.append(tuple(a.as_in_context(device) if device else a for a in pair))
+    return parts
+
+
+def bounds(count: int, k: int, parts: int) -> tuple[int, int]:
+    """Where part k of `count` samples begins and ends; parts differ by one at most."""
+    return count * k // parts, count * (k + 1) // parts
 
 
 def count_hits(output: nd.NDArray, label: nd.NDArray) -> nd.NDArray:

@@ -138,6 +138,11 @@ def import_mxnet() -> None:
     lent = missing()
     for name, value in lent.items():
         setattr(np, name, value)
+    # It takes a fifth of the import, for the base of a class that MXNet has deprecated
+    # (FeedForward in mxnet/model.py, which does without where there is none).
+    hidden = "sklearn" not in sys.modules
+    if hidden:
+        sys.modules["sklearn"] = None
     try:
         importlib.import_module("mxnet")
     except ModuleNotFoundError as error:
@@ -152,6 +157,8 @@ def import_mxnet() -> None:
     finally:
         for name in lent:
             delattr(np, name)
+        if hidden:
+            del sys.modules["sklearn"]
     _give_view(lent)
 
 

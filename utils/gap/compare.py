@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from utils.gap.facts import Facts, LayerFacts, Scores
 from utils.gap.layers import by_chance, distance, pattern
 
@@ -197,6 +196,8 @@ def renamed(facts: Facts) -> float | None:
     The names, one for each class, are found with half of the samples, and tried with
     the others.
     """
+    from scipy.optimize import linear_sum_assignment  # here, since that takes a while
+
     test, labels = facts.test["moving"], facts.test_labels
     counts = np.zeros((facts.classes, facts.classes))
     np.add.at(counts, (test.guesses[::2], labels[::2]), 1)

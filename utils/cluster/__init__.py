@@ -1,0 +1,1 @@
+"""Distributed training on MXNet's parameter server, with every process watched."""
