@@ -62,7 +62,6 @@ def main() -> None:
     np.random.seed()  # else every process would draw the same numbers
     threading.Thread(target=answer, args=(pipe, stdin), daemon=True).start()
     os.register_at_fork(after_in_child=pipe.leave)
-    status = 0
     try:
         if variables.get("DMLC_ROLE") in ("scheduler", "server"):
             KVStoreServer(mx.kv.create("dist")).run()
@@ -70,11 +69,14 @@ def main() -> None:
             work(pipe, *pickle.loads(payload))
     except BaseException as error:  # sys.exit() in a task, too
         traceback.print_exc()
+        sys.stderr.flush()
         pipe.finish()
         pipe.send("error", f"{type(error).__name__}: {error}")
-        status = 1
+        # Here, while the store lives: its end would stop servers and scheduler, and
+        # `launch` might hear of that first.
+        os._exit(1)
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(0)
 
 
 def work(pipe: Pipe, task, args: tuple, kind: str | None, elsewhere: bool) -> None:
