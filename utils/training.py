@@ -78,7 +78,8 @@ def train_ch5(
     accuracy, seconds of training); the training figures are means over the
     epoch's batches, taken while the network changes. In a distributed run they are
     those of all workers together, and worker 0 prints them. Raises ValueError where
-    the workers do not have the same data in the same order, or the store can't add.
+    the workers do not have the same data in the same order, the store can't add, or
+    the trainer does not have it.
     """
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     devices = ctx if isinstance(ctx, (list, tuple)) else [ctx]
@@ -101,6 +102,8 @@ def train_ch5(
                 idle = [no_loss(net, device) for device in devices[len(parts) :]]
             autograd.backward(batch_losses + idle)
             trainer.step(batch_size)
+            if store and not count:
+                check_weights(store, net)
             losses += [part.as_nd_ndarray().sum() for part in batch_losses]
             hits += [count_hits(o, y) for o, (_, y) in zip(outputs, parts, strict=True)]
             count += data.shape[0]
@@ -158,10 +161,8 @@ def check_order(
     Otherwise some pictures would be seen twice and others never, or the workers with
     more batches would wait for ever.
     """
-    crc = zlib.crc32(label.asnumpy().tobytes(), zlib.crc32(data.asnumpy().tobytes()))
     number = len(batches) if hasattr(batches, "__len__") else 0
-    # In two halves: more than 24 bits would be rounded.
-    seen = gather(store, [crc >> 16, crc & 0xFFFF, number])
+    seen = gather(store, [*checksum([data, label]), number])
     others = [k for k in range(len(seen)) if (seen[k] != seen[0]).any()]
     if others:
         counts = seen[:, 2].astype(int).tolist()
@@ -175,3 +176,25 @@ def check_order(
             "0. Load the data alike on all workers, and give each the same seed for "
             "the order."
         )
+
+
+def check_weights(store: kv.KVStore, net: gluon.Block) -> None:
+    """ValueError where the workers' weights differ after a step."""
+    params = net.collect_params().values()
+    seen = gather(
+        store, checksum(p.list_data()[0] for p in params if p.grad_req != "null")
+    )
+    if (seen != seen[0]).any():
+        raise ValueError(
+            "After a step the workers' weights should be equal, but they differ, so "
+            "the trainer does not exchange gradients. Make it with gluon.Trainer("
+            "net.collect_params(), ..., kvstore=store, update_on_kvstore=False)."
+        )
+
+
+def checksum(arrays: Iterable[nd.NDArray]) -> list[int]:
+    """CRC-32 of all values, in two halves: `gather` would round more than 24 bits."""
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(array.asnumpy().tobytes(), crc)
+    return [crc >> 16, crc & 0xFFFF]

@@ -96,6 +96,13 @@ def test_a_task_may_be_local_and_the_store_of_another_kind():
     assert utils.launch(task, workers=1, kind="dist_async") == [[("dist_async", 7)]]
 
 
+def test_a_task_may_use_mxnet_after_a_library_was_loaded(monkeypatch):
+    """As by `mx.library.load`, which copies all of `mx.nd.op`, its name too."""
+    monkeypatch.setattr(nd, "__name__", nd.op.__name__)
+    found = utils.launch(lambda store: iter([nd.array([7]).asscalar()]), workers=1)
+    assert found == [[7]]
+
+
 def drawn(store):
     yield np.random.rand()
     yield os.environ["BN_TEST"], os.environ["DMLC_NUM_WORKER"]

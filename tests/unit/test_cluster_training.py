@@ -263,6 +263,24 @@ def test_a_trainer_that_leaves_the_update_to_the_servers():
     assert str(caught.value).endswith(f"after 0 results: ValueError: {NO_SUM}")
 
 
+def with_no_store(store, seeds):
+    net, data = network(seeds[store.rank], mx.cpu()), batches()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    yield utils.train_ch5(net, data, data, 8, trainer, mx.cpu(), 1, store=store)
+
+
+@pytest.mark.parametrize("seeds", [[0, 0], [0, 1]])
+def test_a_trainer_that_does_not_have_the_store(seeds):
+    with pytest.raises(utils.ClusterError) as caught:
+        utils.launch(with_no_store, seeds)
+    assert str(caught.value).endswith(
+        "after 0 results: ValueError: After a step the workers' weights should be "
+        "equal, but they differ, so the trainer does not exchange gradients. Make it "
+        "with gluon.Trainer(net.collect_params(), ..., kvstore=store, "
+        "update_on_kvstore=False)."
+    )
+
+
 def first_steps(store):
     """Whether each batch, and the end, sees the weights that worker 0 began with."""
     net, data, seen = gluon.nn.Sequential(), batches(), []

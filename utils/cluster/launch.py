@@ -14,6 +14,7 @@ import pickle
 import queue
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -161,6 +162,10 @@ def run(
     members: list[Member], work: tuple, limit: float, environ: dict[str, str]
 ) -> list[list]:
     """Start `members`, give the workers their work, and return what they yield."""
+    for name in "mxnet.ndarray", "mxnet.symbol":
+        # By it cloudpickle finds them again, and mx.library.load changes it to that of
+        # the submodule whose operators it copies.
+        sys.modules[name].__name__ = name
     payload, messages = cloudpickle.dumps(work), queue.Queue()
     nursery = open_nursery(environ)
     started = []
