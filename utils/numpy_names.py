@@ -138,11 +138,12 @@ def import_mxnet() -> None:
     lent = missing()
     for name, value in lent.items():
         setattr(np, name, value)
-    # It takes a fifth of the import, for the base of a class that MXNet has deprecated
-    # (FeedForward in mxnet/model.py, which does without where there is none).
-    hidden = "sklearn" not in sys.modules
-    if hidden:
-        sys.modules["sklearn"] = None
+    # These take a third of the import. MXNet does without: scikit-learn is for the base
+    # of a class that it has deprecated (FeedForward in mxnet/model.py), and scipy.stats
+    # for tests and for one way to choose the ranges of quantization.
+    hidden = [name for name in ("sklearn", "scipy.stats") if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None
     try:
         importlib.import_module("mxnet")
     except ModuleNotFoundError as error:
@@ -157,13 +158,23 @@ def import_mxnet() -> None:
     finally:
         for name in lent:
             delattr(np, name)
-        if hidden:
-            del sys.modules["sklearn"]
+        for name in hidden:
+            del sys.modules[name]
+    later = _Later("scipy.stats")
+    sys.modules["mxnet.contrib.quantization"].stats = later
+    sys.modules["mxnet.test_utils"].ss = later
     _give_view(lent)
 
 
 _PIP = f"{sys.executable} -m pip install"
 _BUILDS = "mxnet", "mxnet-cu112"
+
+
+class _Later(types.ModuleType):
+    """A module that is imported when it is first used."""
+
+    def __getattr__(self, name):
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _has(name):
@@ -180,8 +191,12 @@ def _folder():
 
 def _installed():
     """The builds of MXNet beside the package that would be imported."""
-    there = {d.name: d.version for d in metadata.distributions(path=[str(_folder())])}
-    return [f"{build}=={there[build]}" for build in _BUILDS if build in there]
+    # By name: to read what all packages say of themselves takes a tenth of the import.
+    return [
+        f"{build}=={found.version}"
+        for build in _BUILDS
+        for found in metadata.distributions(name=build, path=[str(_folder())])
+    ]
 
 
 def _not_whole(error):

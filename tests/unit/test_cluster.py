@@ -314,6 +314,25 @@ def test_a_process_that_does_not_answer(monkeypatch):
     assert children() == []
 
 
+def test_a_process_that_does_not_even_read_its_work(monkeypatch):
+    monkeypatch.setattr(launching, "ANSWER", 0.2)
+    fork = launching.Nursery.fork
+
+    def stopped(*args):
+        pid = fork(*args)
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    monkeypatch.setattr(launching.Nursery, "fork", stopped)
+    with pytest.raises(utils.ClusterError) as caught:
+        utils.alone(ranks, bytes(10**7), limit=0.5)  # more than a pipe holds
+    assert str(caught.value) == (
+        "Not done after 0.5 s, so every process was ended. The process after 0 results "
+        "is busy and does not answer."
+    )
+    assert children() == []
+
+
 # --- One process alone ---
 
 

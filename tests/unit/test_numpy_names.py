@@ -385,6 +385,18 @@ def test_an_import_that_failed_before_does_no_harm():
     assert done.stdout.endswith("3.0\n")
 
 
+def test_what_the_import_left_out_is_there_when_it_is_used():
+    done = python(
+        "import sys, utils\n"
+        "print('scipy.stats' in sys.modules, 'sklearn' in sys.modules)\n"
+        "from mxnet.contrib import quantization\n"
+        "print(quantization.stats.entropy([1, 1], [1, 1]))\n"
+        "import scipy.stats, sklearn\n"
+        "print(scipy.stats.norm.cdf(0))\n"
+    )
+    assert (done.returncode, done.stdout) == (0, "False False\n0.0\n0.5\n"), done.stderr
+
+
 # --- What can be wrong with an installation -------------------------------------------
 
 

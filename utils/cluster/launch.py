@@ -109,6 +109,7 @@ class Member:
         self.is_worker = variables.get("DMLC_ROLE") in (None, "worker")
         self.rank, self.values = 0, []
         self.is_done, self.place, self.status = not self.is_worker, "", None
+        self.outbox = queue.SimpleQueue()
 
     def start(self, nursery: Nursery, payload: bytes, messages: queue.Queue) -> None:
         self.nursery, self.errors = nursery, tempfile.TemporaryFile()
@@ -123,12 +124,19 @@ class Member:
             os.close(stdout)
         self.tell(pickle.dumps(os.environ | self.variables))
         self.tell(pickle.dumps(payload if self.is_worker else b""))
+        # In threads of their own: a process that hangs may not read what it is told.
+        threading.Thread(target=self.speak, daemon=True).start()
         threading.Thread(target=self.listen, args=(messages,), daemon=True).start()
 
-    def tell(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # its end is told by `listen`
-            self.write.write(data)
-            self.write.flush()
+    def tell(self, data: bytes | None) -> None:
+        self.outbox.put(data)
+
+    def speak(self) -> None:
+        """Send what it is told, until that is None."""
+        with contextlib.suppress(BrokenPipeError), self.write:  # `listen` tells its end
+            while data := self.outbox.get():
+                self.write.write(data)
+                self.write.flush()
 
     def listen(self, messages: queue.Queue) -> None:
         """Hand on what the process sends, and at last that it has ended."""
@@ -144,12 +152,12 @@ class Member:
     def end(self) -> None:
         """End it, if it has not ended, with all that it has started."""
         if self.status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            for kill in os.killpg, os.kill:  # it may not lead its own group yet
+                with contextlib.suppress(ProcessLookupError):
+                    kill(self.pid, signal.SIGKILL)
             with contextlib.suppress(OSError, RuntimeError):  # the nursery is gone, too
                 self.status = self.nursery.wait(self.pid)
-        with contextlib.suppress(BrokenPipeError):
-            self.write.close()
+        self.tell(None)
 
     def progress(self) -> str:
         if not self.is_worker:
