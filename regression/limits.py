@@ -80,7 +80,7 @@ def together(deviations: list[tuple[float, int]]) -> dict:
     """What each of MANY trainings of a cell may differ by, at least.
 
     deviations: as for `pooled`. Rounding can move a small network by nothing in twenty
-    runs, and by a per cent in the next, where a ReLU turns. Of many such trainings one
+    runs, and by a percent in the next, where a ReLU turns. Of many such trainings one
     will, on a processor that was not measured, and nobody knows which.
     """
     freedom = sum(runs - 1 for _, runs in deviations)

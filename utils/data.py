@@ -128,7 +128,7 @@ class Batches:
         self._images = nd.array(images[:, None], dtype="uint8", ctx=cpu())
         self._labels = nd.array(labels, dtype="float32", ctx=cpu())
         self._batch_size = batch_size
-        # RandomState and not default_rng: NumPy keeps its streams for ever.
+        # RandomState and not default_rng: NumPy keeps its streams forever.
         order = np.random.RandomState(variation.seed())
         self._random = order if shuffle else None
         self._rounded = variation.rounding() if shuffle else lambda pixels: pixels

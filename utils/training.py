@@ -159,7 +159,7 @@ def check_order(
     """ValueError where not all workers have the same first batch, or as many of them.
 
     Otherwise some pictures would be seen twice and others never, or the workers with
-    more batches would wait for ever.
+    more batches would wait forever.
     """
     number = len(batches) if hasattr(batches, "__len__") else 0
     seen = gather(store, [*checksum([data, label]), number])

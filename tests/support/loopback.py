@@ -8,7 +8,7 @@ class Mirror:
     """Serves what `answers` has for a file name, from a thread of its own.
 
     An answer is bytes (sent with 200), a status code, or a function of the
-    request handler; a list gives one answer a request, the last one for ever.
+    request handler; a list gives one answer a request, the last one forever.
     `requests` lists the file names that were asked for.
     """
 

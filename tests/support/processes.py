@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 
-# A cell that says that it runs, and then runs for ever.
+# A cell that says that it runs, and then runs forever.
 STARTED = "started"
 ENDLESS = f"open('{STARTED}', 'w').close()\nimport threading; threading.Event().wait()"
 

@@ -166,7 +166,7 @@ def test_a_worker_that_is_killed():
     message, results = fails(killing, None, workers=3)
     assert message == (
         "Worker 1 after 2 results was killed by signal 9 (SIGKILL). Without it the "
-        "others would wait for ever, so 4 more processes were ended."
+        "others would wait forever, so 4 more processes were ended."
     )
     assert results[1][0] == 1
     assert len(results[1][1]) == 5
@@ -195,7 +195,7 @@ def test_a_scheduler_or_server_that_is_killed(victim, name):
     message, results = fails(killing, victim, servers=2)
     assert message == (
         f"{name} was killed by signal 9 (SIGKILL). Without it the others would wait "
-        "for ever, so 4 more processes were ended."
+        "forever, so 4 more processes were ended."
     )
     assert len(results) == 2
 

@@ -3,7 +3,7 @@
 MXNet's parameter server has three roles: workers compute gradients, servers add them
 up, and one scheduler introduces all to each other (Li et al. 2014, "Scaling Distributed
 Machine Learning with the Parameter Server"). Each is a process that finds the others by
-environment variables, and waits for ever where one does not come or dies. `launch` puts
+environment variables, and waits forever where one does not come or dies. `launch` puts
 an end to that: it notices a dead process at once and a waiting one after a time limit,
 says which one it was, and ends all others.
 """
@@ -233,7 +233,7 @@ def death(member: Member, members: list[Member]) -> str:
     others = [other.name for other in members if other is not member]
     message = f"{who[0].upper()}{who[1:]} {how}."
     if others:
-        message += f" Without it the others would wait for ever, so {len(others)} more "
+        message += f" Without it the others would wait forever, so {len(others)} more "
         message += "processes were ended." if len(others) > 1 else "process was ended."
     return f"{message} Its last words:\n{said}" if said else message
 

@@ -32,7 +32,7 @@ def cases(layer: Function | Block) -> Sequence[Case]:
     C, draw = (
         layer.channels,
         np.random.RandomState(0),
-    )  # NumPy keeps its streams for ever
+    )  # NumPy keeps its streams forever
     shapes = {
         2: [(3, C), (5, C), (C, C)],
         4: [(2, C, 1, 3), (3, C, 4, C), (3, C, C, 5), (C, C, 3, 1)],
