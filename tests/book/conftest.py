@@ -130,6 +130,7 @@ def visit(browser):
             color_scheme=theme,
             reduced_motion="reduce",
         )
+        context.set_default_timeout(60_000)  # ms, on a machine that is busy
         contexts.append(context)
         home = url.split("/", 3)[:3]
         complaints, weights = [], []
