@@ -284,9 +284,9 @@ def waiting(store):
 
 
 def test_workers_that_wait_say_where():
-    message, results = fails(waiting, workers=5, limit=3)
+    message, results = fails(waiting, workers=5, limit=5)
     start, places = message.split(". ", 1)
-    assert start == "Not done after 3 s, so every process was ended"
+    assert start == "Not done after 5 s, so every process was ended"
     assert places.split("; ") == [
         "Worker 0 after 1 result is done",
         f"worker 1 after 1 result is in wait, called by {line(waiting, 'r.wait()')}",
@@ -305,9 +305,9 @@ def deaf():
 def test_a_process_that_does_not_answer(monkeypatch):
     monkeypatch.setattr(launching, "ANSWER", 0.2)
     with pytest.raises(utils.ClusterError) as caught:
-        utils.alone(deaf, limit=0.5)
+        utils.alone(deaf, limit=2)
     assert str(caught.value) == (
-        "Not done after 0.5 s, so every process was ended. The process after 1 result "
+        "Not done after 2 s, so every process was ended. The process after 1 result "
         "is busy and does not answer."
     )
     assert caught.value.results == [[1]]
@@ -374,7 +374,7 @@ def with_a_child(store, how):
 @pytest.mark.parametrize("how", ["done", "killed", "raises", "late"])
 def test_what_a_task_has_started_ends_with_it(how):
     try:
-        results = utils.launch(with_a_child, how, limit=2 if how == "late" else 60)
+        results = utils.launch(with_a_child, how, limit=5 if how == "late" else 60)
     except utils.ClusterError as error:
         results = error.results
         assert how != "done"
